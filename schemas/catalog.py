@@ -1,0 +1,163 @@
+"""Catalog records: what Odoo owns and `billing.catalog.v1` carries, one compacted record per key ``kind/odoo id``."""
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from schemas.identifiers import Code, ExternalId
+
+
+class Aggregation(StrEnum):
+    """How the counters of one period become one total."""
+
+    SUM = "sum"
+    MAX = "max"
+    LAST = "last"
+    UNIQUE_COUNT = "unique_count"
+
+
+class ChargeModel(StrEnum):
+    """How a total becomes an amount; formulas in `streams.domain.rating`."""
+
+    STANDARD = "standard"
+    PACKAGE = "package"
+    VOLUME = "volume"
+    GRADUATED = "graduated"
+
+
+class IntervalUnit(StrEnum):
+    """Unit of a plan's billing interval."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+
+class _Record(BaseModel):
+    """Read leniently: a newer feed may add fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: int
+
+
+class Service(_Record):
+    """An app that publishes counters. Keys are kept as SHA-256 (hex) only; several may be live at once."""
+
+    kind: Literal["service"] = "service"
+    code: Code
+    name: str
+    active: bool = True
+    api_key_hashes: tuple[str, ...] = ()
+
+
+class Metric(_Record):
+    """What is counted. `service` null means shared by all services."""
+
+    kind: Literal["metric"] = "metric"
+    service: Code | None = None
+    code: Code
+    name: str
+    aggregation: Aggregation
+    unique_property: str | None = None
+    allow_negative: bool = False
+    active: bool = True
+
+
+class Tier(BaseModel):
+    """One tier of a volume or graduated charge; `up_to` inclusive, in overage units, null in the last tier only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    up_to: Decimal | None
+    price_per_unit: Decimal
+    flat_fee: Decimal = Decimal(0)
+
+
+class Charge(_Record):
+    """A price on a metric for the orders of one plan code (or, without one, of one recurrence plan)."""
+
+    kind: Literal["charge"] = "charge"
+    code: Code
+    name: str
+    service: Code | None = None
+    metric: Code
+    plan_code: str | None = None
+    plan: int | None = None
+    product: int
+    included_quota: Decimal = Field(ge=0)
+    price_per_unit: Decimal = Field(ge=0)
+    unit_batch: Decimal = Field(gt=0)
+    charge_model: ChargeModel
+    currency: str
+    tiers: tuple[Tier, ...] = ()
+    active: bool = True
+
+
+class Plan(_Record):
+    """A recurrence: an order with it is billed every `count` `unit`s."""
+
+    kind: Literal["plan"] = "plan"
+    name: str
+    unit: IntervalUnit
+    count: int = Field(ge=1)
+    active: bool = True
+
+
+class AccountLink(_Record):
+    """An app's customer and the one partner it is in Odoo."""
+
+    kind: Literal["account_link"] = "account_link"
+    service: Code
+    external_id: ExternalId
+    partner: int
+
+
+class Subscription(_Record):
+    """A subscription order. `anchor` is its start date in `time_zone`; `state` is Odoo's `subscription_state`."""
+
+    kind: Literal["subscription"] = "subscription"
+    service: Code
+    external_id: ExternalId
+    customer: str | None = None
+    partner: int
+    plan: int
+    plan_code: str | None = None
+    currency: str
+    state: str
+    anchor: date
+    next_invoice_date: date | None = None
+    end_date: date | None = None
+    time_zone: str = "UTC"
+
+
+class Endpoint(_Record):
+    """A webhook endpoint of a service. Secrets travel sealed (Fernet under `FUSION_SECRET_KEY`), newest first.
+
+    An empty `event_types` means all of them.
+    """
+
+    kind: Literal["endpoint"] = "endpoint"
+    service: Code
+    url: str
+    sealed_secrets: tuple[str, ...]
+    event_types: tuple[str, ...] = ()
+    active: bool = True
+
+
+CatalogEntry = Annotated[
+    Service | Metric | Charge | Plan | AccountLink | Subscription | Endpoint, Field(discriminator="kind")
+]
+"""Any catalog record; `kind` tells which."""
+
+catalog_entry: TypeAdapter[CatalogEntry] = TypeAdapter(CatalogEntry)
+"""Parses the value of a `billing.catalog.v1` record."""
+
+
+def catalog_key(entry: CatalogEntry) -> str:
+    """Key of the record on the topic."""
+    return f"{entry.kind}/{entry.id}"

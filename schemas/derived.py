@@ -1,0 +1,116 @@
+"""Records derived from the usage log and the catalog: totals, overage, and what Odoo did with it.
+
+Decimals are strings, times UTC with Z. Each record is the whole truth of its key: a reader keeps the greatest
+version and ignores the rest.
+"""
+
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from schemas.catalog import Aggregation, ChargeModel
+from schemas.identifiers import Code, ExternalId, overage_key, total_key
+from schemas.usage import Instant, Quantity
+
+
+class Version(NamedTuple):
+    """Age of a derived record, compared left to right: monotone per key.
+
+    `epoch` is raised when the usage topic is made anew; `source_offset` is the last usage record that changed the
+    aggregate; `catalog_offset` the catalog position it was rated against.
+    """
+
+    epoch: int
+    source_offset: int
+    catalog_offset: int
+
+
+def _version(value: object) -> object:
+    return Version(*value) if isinstance(value, (list, tuple)) and len(value) == len(Version._fields) else value
+
+
+VersionField = Annotated[
+    Version,
+    BeforeValidator(_version),
+    PlainSerializer(list, return_type=list[int], when_used="json"),
+]
+"""A version on the wire: a list of three whole numbers."""
+
+
+class _Derived(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    service: Code
+    subscription: ExternalId
+    metric: Code
+    period_start: Instant
+    period_end: Instant
+    version: VersionField
+
+
+class Total(_Derived):
+    """Value of `billing.totals.v1`: the aggregated quantity of one metric in one billing period."""
+
+    aggregation: Aggregation
+    quantity: Quantity
+    counters: int
+
+    @property
+    def key(self) -> str:
+        """Key of the record."""
+        return total_key(self.service, self.subscription, self.metric, self.period_start)
+
+
+class Overage(_Derived):
+    """Value of `billing.overage.v1`: one charge applied to one total, with the terms that gave the amount.
+
+    `billable_units` is what the charge prices (standard, volume, graduated: the units over `quota`; package: all);
+    `batches` the started batches; `amount` is rounded once to `currency`.
+    """
+
+    charge: Code
+    total: Quantity
+    quota: Quantity
+    billable_units: Quantity
+    batches: Quantity
+    batch_size: Quantity
+    price_per_unit: Quantity
+    charge_model: ChargeModel
+    amount: Quantity
+    currency: str
+    counters: int
+
+    @property
+    def key(self) -> str:
+        """Key of the record."""
+        return overage_key(self.service, self.subscription, self.charge, self.period_start)
+
+
+class LineStatus(StrEnum):
+    """What Odoo did with an overage; meanings in `schemas.odoo_rpc.LineStatus`."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    NOTHING = "nothing"
+    STALE = "stale"
+    CREDITED = "credited"
+    PARKED = "parked"
+
+
+class Line(BaseModel):
+    """Value of `billing.lines.v1`: what Odoo holds for one overage record."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    version: VersionField
+    status: LineStatus
+    order_id: int | None
+    line_id: int | None
+    revision: int
+    amount: Quantity
+    invoiced_amount: Quantity
+    currency: str
+    error: str | None = None

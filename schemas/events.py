@@ -1,0 +1,90 @@
+"""Lifecycle events (`billing.events.v1`), webhook deliveries (`billing.deliveries.v1`) and rejected input."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.errors import Reason
+from schemas.identifiers import Code
+from schemas.usage import Instant
+
+
+class EventType(StrEnum):
+    """Lifecycle events that apps can subscribe to."""
+
+    INVOICE_POSTED = "invoice.posted"
+    INVOICE_PAID = "invoice.paid"
+    PAYMENT_FAILED = "invoice.payment_failed"
+    SUBSCRIPTION_STARTED = "subscription.started"
+    SUBSCRIPTION_PAUSED = "subscription.paused"
+    SUBSCRIPTION_RESUMED = "subscription.resumed"
+    SUBSCRIPTION_TERMINATED = "subscription.terminated"
+    THRESHOLD_REACHED = "usage.threshold_reached"
+
+
+class LifecycleEvent(BaseModel):
+    """Value of `billing.events.v1`; `id` is stable and is the receiver's idempotency key.
+
+    `type` stays text, so that an older reader passes on a type it does not know yet.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(min_length=1, max_length=128)
+    type: str = Field(min_length=1, max_length=128)
+    time: Instant
+    service: Code
+    subscription: str | None = None
+    customer: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands; `delivered` and `dead` are final until someone replays."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class Delivery(BaseModel):
+    """Value of `billing.deliveries.v1`: one event on its way to one endpoint, with the exact body that is signed.
+
+    `body` is the canonical JSON, serialised once. URL and secrets are not kept: they are looked up at each attempt.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: str
+    event_type: str
+    endpoint_id: int
+    service: Code
+    subscription: str | None
+    body: str
+    state: DeliveryState
+    attempts: int = Field(ge=0)
+    created_at: Instant
+    next_attempt_at: Instant | None
+    sequence: int = Field(0, description="position in its events partition: the order per subscription")
+    last_status: int | None = None
+    last_error: str | None = Field(None, max_length=500)
+
+
+class Rejected(BaseModel):
+    """Value of `billing.rejected.v1`: input that was refused for ever, with all that is needed to replay it.
+
+    `original` is the refused record's value, base64; `counter_index` names the counter where only one was refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    topic: str
+    partition: int
+    offset: int
+    reason: Reason
+    field: str | None = None
+    message: str
+    counter_index: int | None = None
+    original_key: str | None = Field(None, description="the record's key, base64")
+    original: str

@@ -1,0 +1,190 @@
+"""The RPC surface of the Odoo addon `fusion_billing`, as its callers see it.
+
+All of it sits on one abstract model, `fusion.billing.api`, whose public methods take and return lists of plain
+dicts (JSON: text, whole numbers, booleans, null; amounts and quantities as decimal strings, times as RFC 3339 UTC
+with ``Z``). Every method checks the group *pipeline* first. A call is one transaction; inside it each row has its
+own savepoint and its own status, so one bad row never takes its neighbours along. All writes are idempotent: a
+caller that saw a timeout calls again.
+
+`OdooTransport` is the port: whoever composes a role hands in an adapter (odoorpc today, JSON-2 later).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast
+
+API_MODEL = "fusion.billing.api"
+
+
+class OdooTransport(Protocol):
+    """One authenticated connection to one Odoo database. Not thread-safe: one per thread."""
+
+    def call(self, model: str, method: str, kwargs: dict[str, Any]) -> Any:
+        """Call a public method by keywords and return its JSON result.
+
+        Raises:
+            OdooUnavailable: network, time-out, conflict or lock; the same call may succeed later.
+            OdooRefused: Odoo understood and said no; the same call will fail again.
+        """
+        ...
+
+
+class CustomerRow(TypedDict):
+    """A customer of an app: `external_id` is unique within the service; e-mail matches case-insensitively."""
+
+    service: str
+    external_id: str
+    name: NotRequired[str | None]
+    email: NotRequired[str | None]
+
+
+class CustomerResult(TypedDict):
+    """What became of one `CustomerRow`; `partner_id` is null when `status` is "error"."""
+
+    external_id: str
+    status: Literal["ok", "error"]
+    partner_id: int | None
+    error: NotRequired[str]
+    field: NotRequired[str]
+
+
+class ProductLine(TypedDict):
+    """One recurring product on a new subscription; quantity as decimal string."""
+
+    product_id: int
+    quantity: str
+
+
+class SubscriptionRow(TypedDict):
+    """A subscription to create (or to find again: one order per service and external id)."""
+
+    service: str
+    external_customer_id: str
+    plan_id: int
+    plan_code: NotRequired[str | None]
+    external_id: NotRequired[str | None]
+    start_date: NotRequired[str | None]
+    lines: list[ProductLine]
+
+
+class SubscriptionResult(TypedDict):
+    """What became of one `SubscriptionRow`; an order made without external id answers its numeric id."""
+
+    external_id: str | None
+    status: Literal["ok", "error"]
+    subscription_id: int | None
+    subscription_state: str | None
+    error: NotRequired[str]
+    field: NotRequired[str]
+
+
+class OverageRow(TypedDict):
+    """One rated charge of one period, as `billing.overage.v1` carries it; `key` is that record's key."""
+
+    key: str
+    version: list[int]
+    service: str
+    subscription: str
+    charge: str
+    metric: str
+    period_start: str
+    period_end: str
+    total: str
+    quota: str
+    billable_units: str
+    batches: str
+    batch_size: str
+    price_per_unit: str
+    charge_model: str
+    amount: str
+    currency: str
+    counters: int
+
+
+LineStatus = Literal[
+    "created",  # a new line (first revision, or a positive difference after invoicing)
+    "updated",  # the not yet invoiced line has the new amount
+    "unchanged",  # Odoo held this already
+    "nothing",  # amount 0 and no line to change
+    "stale",  # Odoo knows a newer version of this key
+    "credited",  # a negative difference after invoicing is kept as pending credit
+    "parked",  # refused for a reason a person must mend; `error` says which
+]
+
+
+class LineResult(TypedDict):
+    """What Odoo holds for one `OverageRow` after the call; amounts are decimal strings in `currency`."""
+
+    key: str
+    status: LineStatus
+    order_id: int | None
+    line_id: int | None
+    revision: int
+    amount: str
+    invoiced_amount: str
+    error: NotRequired[str]
+
+
+class CatalogRecord(TypedDict):
+    """One catalog record: `key` is ``kind/odoo id``; `value` is null for one that is gone.
+
+    The shapes of `value` per kind are the models of `schemas.catalog`, except that an endpoint carries its
+    secrets in clear as ``secrets: [text]``: the feed seals them before anything leaves it.
+    """
+
+    key: str
+    value: dict[str, Any] | None
+
+
+class CatalogPage(TypedDict):
+    """Answer of `fc_catalog`; `full` says that records not named here no longer exist."""
+
+    records: list[CatalogRecord]
+    cursor: str
+    full: bool
+
+
+class OutboxEvent(TypedDict):
+    """One lifecycle event from the outbox; `id` is the row, `event_id` the stable public id (a UUID)."""
+
+    id: int
+    event_id: str
+    type: str
+    time: str
+    service: str
+    subscription: str | None
+    customer: str | None
+    data: dict[str, Any]
+
+
+class OdooBilling:
+    """Typed calls of the addon's public methods over any transport. Errors are those of `OdooTransport.call`."""
+
+    def __init__(self, transport: OdooTransport) -> None:
+        self._transport = transport
+
+    def catalog(self, since: str | None = None) -> CatalogPage:
+        """All catalog records, or with `since` (a former page's cursor) those that may have changed after it."""
+        return cast("CatalogPage", self._call("fc_catalog", since=since))
+
+    def upsert_customers(self, rows: Sequence[CustomerRow]) -> list[CustomerResult]:
+        """Link each external account to one partner: by external id, else by e-mail, else a new one."""
+        return cast("list[CustomerResult]", self._call("fc_upsert_customers", rows=list(rows)))
+
+    def create_subscriptions(self, rows: Sequence[SubscriptionRow]) -> list[SubscriptionResult]:
+        """Create and confirm each subscription, or answer the one that has this external id already."""
+        return cast("list[SubscriptionResult]", self._call("fc_create_subscriptions", rows=list(rows)))
+
+    def upsert_lines(self, rows: Sequence[OverageRow]) -> list[LineResult]:
+        """Bring each charge's order line to the row's amount; results in the order of `rows` (≤ 500)."""
+        return cast("list[LineResult]", self._call("fc_upsert_lines", rows=list(rows)))
+
+    def read_outbox(self, limit: int = 200) -> list[OutboxEvent]:
+        """The oldest events that are not acknowledged yet, at most `limit`."""
+        return cast("list[OutboxEvent]", self._call("fc_outbox_read", limit=limit))
+
+    def acknowledge_outbox(self, ids: Sequence[int]) -> None:
+        """Mark events as published, after Kafka acknowledged them."""
+        self._call("fc_outbox_ack", ids=list(ids))
+
+    def _call(self, method: str, **kwargs: Any) -> Any:
+        return self._transport.call(API_MODEL, method, kwargs)

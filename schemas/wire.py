@@ -199,7 +199,7 @@ def _from_columns(service: str, wire: _Columns) -> CounterColumns:
         (wire.period, wire.periods),
     )
     for indexes, dictionary in dictionaries:
-        if size and not (0 <= min(indexes) and max(indexes) < len(dictionary)):
+        if size and not (min(indexes) >= 0 and max(indexes) < len(dictionary)):
             raise IndexError("an index lies outside its dictionary")
     if wire.properties is not None:
         raise ValueError("left to the slow path")
@@ -240,7 +240,7 @@ def _from_rows(service: str, rows: Sequence[_Row]) -> CounterColumns:
 def _quantities(quantities: Sequence[int | str]) -> Sequence[int | Decimal]:
     """Return the quantities checked; whole numbers within 64 bits, the usual case, stay untouched."""
     try:
-        if -_INT64 <= min(quantities) and max(quantities) < _INT64:  # type: ignore[operator, type-var] # text raises
+        if min(quantities) >= -_INT64 and max(quantities) < _INT64:  # type: ignore[operator]  # text raises
             return quantities  # type: ignore[return-value]
     except TypeError:
         pass

@@ -1,0 +1,1 @@
+"""How it runs: the composition root, the local stack, containers and dashboards."""

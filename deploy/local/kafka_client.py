@@ -1,0 +1,77 @@
+"""The local stack's only use of kafka-python: is the broker there, and topics for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_TIMEOUT_MS = 5_000
+
+
+def _connect(bootstrap: str) -> KafkaAdminClient:
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap,
+        client_id="fusion-local",
+        request_timeout_ms=_TIMEOUT_MS,
+        reconnect_backoff_max_ms=1_000,  # the default backs off for up to 30 s
+    )
+
+
+def answers(bootstrap: str) -> bool:
+    """True when the broker answers a metadata request and knows itself; its port must be open already."""
+    try:
+        admin = _connect(bootstrap)
+    except KafkaError:
+        return False
+    try:
+        return bool(admin.describe_cluster()["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        admin.close()
+
+
+def create_topics(bootstrap: str, partitions: Mapping[str, int], configs: Mapping[str, str] | None = None) -> None:
+    """Create topics with so many partitions each, one replica.
+
+    Raises: KafkaError, also when one exists already.
+    """
+    admin = _connect(bootstrap)
+    try:
+        admin.create_topics(
+            [
+                NewTopic(name=name, num_partitions=count, replication_factor=1, topic_configs=dict(configs or {}))
+                for name, count in partitions.items()
+            ],
+            timeout_ms=_TIMEOUT_MS,
+        )
+    finally:
+        admin.close()
+
+
+def delete_topics(bootstrap: str, names: Iterable[str]) -> None:
+    """Delete the topics; those that are gone already do not matter."""
+    admin = _connect(bootstrap)
+    try:
+        for name in names:
+            try:
+                admin.delete_topics([name], timeout_ms=_TIMEOUT_MS)
+            except UnknownTopicOrPartitionError:
+                continue
+    finally:
+        admin.close()
+
+
+def topic_names(bootstrap: str) -> set[str]:
+    """The names of all topics."""
+    admin = _connect(bootstrap)
+    try:
+        return set(admin.list_topics())
+    finally:
+        admin.close()

@@ -1,0 +1,243 @@
+from collections import defaultdict
+from decimal import Decimal
+
+import psycopg2
+
+from odoo import api, models
+from odoo.exceptions import ConcurrencyError, UserError
+
+from ..lib.numbers import from_float, money
+from ..lib.overage import Book, parse_overage, parse_version
+
+KEY_SHOWN_MAX = 512
+ERROR_MAX = 500
+# What Odoo or PostgreSQL may find wrong with the values of a row; a conflict between transactions is not among them.
+BAD_VALUES = (UserError, ValueError, TypeError, psycopg2.DataError, psycopg2.IntegrityError)
+
+
+class _Row:
+    """One row on its way through a call: what was asked, what Odoo holds, what became of it."""
+
+    def __init__(self, overage):
+        self.overage = overage
+        self.order = self.charge = self.usage = self.lines = None
+        self.status = self.error = None
+
+    def park(self, error):
+        self.status, self.error = "parked", str(error)[:ERROR_MAX]
+
+
+class FusionBillingApi(models.AbstractModel):
+    _inherit = "fusion.billing.api"
+
+    @api.model
+    def fc_upsert_lines(self, rows):
+        """Bring each charge's order line to the row's amount; results in the order of `rows`, at most 500."""
+        api_su = self._fc_enter(rows).with_context(sale_no_log_for_new_lines=True, active_test=False)
+        try:
+            return api_su._fc_upsert_lines(rows)
+        except psycopg2.errors.UniqueViolation as error:
+            # Another call wrote the same key meanwhile: the server runs this one again on a fresh snapshot.
+            raise ConcurrencyError(str(error)) from error
+
+    @api.model
+    def _fc_upsert_lines(self, raw_rows):
+        # 1. Check the dicts. 2. Find what Odoo holds. 3. Decide which rows need work. 4. Do it. 5. Report.
+        entries = [self._fc_parse(raw) for raw in raw_rows]
+        newest = self._fc_newest([entry for entry in entries if isinstance(entry, _Row)])
+        self._fc_resolve(list(newest.values()))
+        todo = [row for row in newest.values() if self._fc_needs_work(row)]
+        self._fc_apply_all(todo)
+        self._fc_show_parked(newest.values())
+        return [self._fc_report(entry, newest) for entry in entries]
+
+    @api.model
+    def _fc_parse(self, raw):
+        """Return a `_Row`, or the result of a row that cannot be understood."""
+        try:
+            return _Row(parse_overage(raw))
+        except ValueError as error:
+            key = raw.get("key") if isinstance(raw, dict) else None
+            return {
+                "key": key[:KEY_SHOWN_MAX] if isinstance(key, str) else "",
+                "status": "parked",
+                "order_id": None,
+                "line_id": None,
+                "revision": 0,
+                "amount": "0",
+                "invoiced_amount": "0",
+                "error": str(error)[:ERROR_MAX],
+            }
+
+    @api.model
+    def _fc_newest(self, rows):
+        """Return {key: row} with the newest row of each key, the later among equals."""
+        newest = {}
+        for row in rows:
+            other = newest.get(row.overage.key)
+            if other is None or row.overage.version >= other.overage.version:
+                newest[row.overage.key] = row
+        return newest
+
+    @api.model
+    def _fc_resolve(self, rows):
+        """Find order, charge, usage and lines of each row, with one query each."""
+        wanted = [row.overage for row in rows]
+        orders = self.env["sale.order"].search(
+            [
+                ("x_fc_service_id.code", "in", list({overage.service for overage in wanted})),
+                ("x_fc_external_id", "in", list({overage.subscription for overage in wanted})),
+            ]
+        )
+        order_by_id = {(order.x_fc_service_id.code, order.x_fc_external_id): order for order in orders}
+        charges = self.env["fusion.billing.charge"].search(
+            [("code", "in", list({overage.charge for overage in wanted}))]
+        )
+        charge_by_code = {charge.code: charge for charge in charges}
+        keys = [overage.key for overage in wanted]
+        usages = {usage.key: usage for usage in self.env["fusion.billing.usage"].search([("key", "in", keys)])}
+        lines = self.env["sale.order.line"].search([("x_fc_overage_key", "in", keys)]).grouped("x_fc_overage_key")
+        for row in rows:
+            overage = row.overage
+            row.order = order_by_id.get((overage.service, overage.subscription), self.env["sale.order"])
+            row.charge = charge_by_code.get(overage.charge, self.env["fusion.billing.charge"])
+            row.usage = usages.get(overage.key, self.env["fusion.billing.usage"])
+            row.lines = lines.get(overage.key, self.env["sale.order.line"]).sorted("x_fc_revision")
+
+    @api.model
+    def _fc_needs_work(self, row):
+        """Tell whether a row changes anything; set the status of one that does not."""
+        overage, usage = row.overage, row.usage
+        if usage.version and parse_version(usage.version) > overage.version:
+            row.status = "stale"
+            return False
+        refusal = self._fc_refusal(row)
+        if refusal:
+            row.park(refusal)
+            return False
+        settled = self._fc_book(row).amount == overage.amount
+        if settled and usage.detail == overage.detail and not usage.error:
+            row.status = "unchanged" if row.lines or overage.amount else "nothing"
+            if usage.version != overage.version_text:
+                usage.version = overage.version_text
+            return False
+        refusal = not settled and self._fc_not_billable(row)
+        if refusal:
+            row.park(refusal)
+            return False
+        return True
+
+    @api.model
+    def _fc_refusal(self, row):
+        """Return why the row can belong to no order and charge of ours, or None."""
+        overage, order, charge = row.overage, row.order, row.charge
+        if not order:
+            return f"there is no subscription {overage.subscription} of service {overage.service}"
+        if not charge:
+            return f"there is no charge {overage.charge}"
+        if charge.service_id and charge.service_id != order.x_fc_service_id:
+            return f"the charge {overage.charge} belongs to another service"
+        if overage.currency != order.currency_id.name:
+            return f"the amount is in {overage.currency}, the subscription in {order.currency_id.name}"
+        if overage.amount % Decimal(1).scaleb(-order.currency_id.decimal_places):
+            return f"the amount has more decimals than {overage.currency}"
+        return None
+
+    @api.model
+    def _fc_not_billable(self, row):
+        """Return why the order can take no line now, or None. Odoo itself would let some of these pass silently."""
+        order = row.order
+        if order.state != "sale" or order.subscription_state != "3_progress":
+            state = order.subscription_state if order.state == "sale" else order.state
+            return f"the subscription {order.name} is not in progress (its state is {state})"
+        if order.locked:
+            return f"the order {order.name} is locked"
+        if not row.charge.product_id.active:
+            return f"the product of charge {row.overage.charge} is archived"
+        return None
+
+    @api.model
+    def _fc_book(self, row):
+        """Return what the row's key has come to so far."""
+        places = row.order.currency_id.decimal_places
+        open_line = self._fc_open_line(row)
+        fixed = sum((self._fc_line_amount(line) for line in row.lines - open_line), Decimal(0))
+        return Book(
+            fixed=fixed,
+            open_amount=self._fc_line_amount(open_line) if open_line else None,
+            credit_raised=from_float(row.usage.credit_raised, places),
+            credit_applied=from_float(row.usage.credit_applied, places),
+        )
+
+    @api.model
+    def _fc_open_line(self, row):
+        """Return the last line that is not on an invoice yet, or an empty record."""
+        return row.lines.filtered(lambda line: not line._fc_is_frozen())[-1:]
+
+    @api.model
+    def _fc_line_amount(self, line):
+        return from_float(line.price_unit * line.product_uom_qty, line.currency_id.decimal_places)
+
+    @api.model
+    def _fc_apply_all(self, rows):
+        """Write all rows in one savepoint; if one of them fails, order by order, so that only its order is parked."""
+        chunks = defaultdict(list)
+        for row in rows:
+            chunks[row.order].append(row)
+        if not chunks:
+            return
+        self.env["sale.order"].union(*chunks).lock_for_update(allow_referencing=True)
+        try:
+            with self.env.cr.savepoint():
+                self._fc_apply(rows)
+        except psycopg2.errors.UniqueViolation:
+            raise
+        except BAD_VALUES:
+            for chunk in chunks.values():
+                self._fc_apply_one_order(chunk)
+
+    @api.model
+    def _fc_apply_one_order(self, rows):
+        self._fc_resolve(rows)  # the failed attempt left records that do not exist
+        try:
+            with self.env.cr.savepoint():
+                self._fc_apply(rows)
+        except psycopg2.errors.UniqueViolation:
+            raise
+        except BAD_VALUES as error:
+            self._fc_resolve(rows)
+            for row in rows:
+                row.park(error)
+
+    @api.model
+    def _fc_show_parked(self, rows):
+        """Leave a trace of parked rows where finance sees it; the accepted numbers of earlier rows stay."""
+        for row in rows:
+            if row.status != "parked" or row.usage.error == row.error:
+                continue
+            if row.usage:
+                row.usage.error = row.error
+            else:
+                service = self.env["fusion.billing.service"].search([("code", "=", row.overage.service)], limit=1)
+                row.usage = self.env["fusion.billing.usage"].create(
+                    {**self._fc_usage_identity(row), "service_id": service.id, "error": row.error}
+                )
+
+    @api.model
+    def _fc_report(self, entry, newest):
+        """Return the result of one row: what Odoo holds for its key now."""
+        if not isinstance(entry, _Row):
+            return entry
+        row = newest[entry.overage.key]
+        currency = row.order.currency_id or self.env.company.currency_id
+        frozen = row.lines.filtered(lambda line: line._fc_is_frozen())
+        result = {
+            "key": entry.overage.key,
+            "status": entry.status if entry is row else "stale",
+            "order_id": row.order.id or None,
+            "line_id": (self._fc_open_line(row) or row.lines[-1:]).id or None,
+            "revision": row.lines[-1:].x_fc_revision,
+            "amount": money(self._fc_book(row).amount, currency) if row.order else "0",
+            "invoiced_amount": money(sum(map(self._fc_line_amount, frozen), Decimal(0)), currency),
+        }
+        return {**result, "error": entry.error} if entry is row and entry.error else result

@@ -1,0 +1,31 @@
+from odoo import fields, models
+
+
+class FusionBillingMetric(models.Model):
+    """What is counted, and how the counters of one period become one total."""
+
+    _name = "fusion.billing.metric"
+    _inherit = ["fusion.billing.code.mixin"]
+    _description = "Billing Metric"
+    _order = "name, id"
+
+    name = fields.Char(required=True)
+    code = fields.Char(required=True)
+    active = fields.Boolean(default=True)
+    service_id = fields.Many2one(
+        "fusion.billing.service", index=True, ondelete="restrict", help="Empty: shared by all services."
+    )
+    company_id = fields.Many2one(related="service_id.company_id", store=True)
+    aggregation = fields.Selection(
+        [("sum", "Sum"), ("max", "Maximum"), ("last", "Last Value"), ("unique_count", "Distinct Values")],
+        default="sum",
+        required=True,
+    )
+    unique_property = fields.Char(
+        help="Property of the counters whose distinct values are counted. Empty: distinct quantities."
+    )
+    allow_negative = fields.Boolean(help="Accept counters below zero instead of rejecting them.")
+
+    _code_unique = models.UniqueIndex(
+        "(COALESCE(service_id, 0), code)", "Another metric of this service has this code."
+    )

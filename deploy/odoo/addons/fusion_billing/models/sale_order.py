@@ -1,0 +1,121 @@
+from odoo import Command, fields, models
+
+
+class SaleOrder(models.Model):
+    _name = "sale.order"
+    _inherit = ["sale.order", "fusion.billing.outbox.mixin"]
+
+    x_fc_service_id = fields.Many2one(
+        "fusion.billing.service", string="Billing Service", index="btree_not_null", ondelete="restrict", tracking=True
+    )
+    x_fc_external_id = fields.Char(
+        string="External ID", copy=False, help="The app's own id of the subscription. Empty: the order's number id."
+    )
+    x_fc_plan_code = fields.Char(string="Plan Code", help="What the customer bought, as the apps call it.")
+    x_fc_usage_ids = fields.One2many("fusion.billing.usage", "subscription_id")
+    x_fc_usage_count = fields.Integer(compute="_compute_x_fc_usage_count")
+
+    _x_fc_external_id_unique = models.UniqueIndex(
+        "(x_fc_service_id, x_fc_external_id) WHERE x_fc_external_id IS NOT NULL",
+        "Another order of this service has this external id.",
+    )
+
+    def _compute_x_fc_usage_count(self):
+        counts = dict(
+            self.env["fusion.billing.usage"]._read_group(
+                [("subscription_id", "in", self.ids)], ["subscription_id"], ["__count"]
+            )
+        )
+        for order in self:
+            order.x_fc_usage_count = counts.get(order, 0)
+
+    def action_x_fc_open_usage(self):
+        """Open the usage of this subscription."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("fusion_billing.fusion_billing_usage_action")
+        return {**action, "domain": [("subscription_id", "=", self.id)], "context": {}}
+
+    def action_confirm(self):
+        for order in self.filtered(lambda order: order.x_fc_service_id and order.plan_id):
+            if not order.x_fc_external_id:
+                order.x_fc_external_id = str(order.id)
+            if not order.order_line.filtered("recurring_invoice"):
+                order._fc_add_recurring_line()
+        return super().action_confirm()
+
+    def _fc_add_recurring_line(self):
+        """Add a free recurring line: a subscription without one cannot be confirmed, and a usage plan may have none."""
+        self.ensure_one()
+        name = self.env._("Subscription %s", self.x_fc_plan_code or self.plan_id.name)
+        product = self.env["product.product"].sudo().search(
+            [
+                ("name", "=", name),
+                ("recurring_invoice", "=", True),
+                ("list_price", "=", 0),
+                ("company_id", "in", [False, self.company_id.id]),
+            ],
+            limit=1,
+        )
+        if not product:
+            product = product.with_company(self.company_id).create(
+                {
+                    "name": name,
+                    "type": "service",
+                    "invoice_policy": "order",
+                    "recurring_invoice": True,
+                    "list_price": 0.0,
+                    "purchase_ok": False,
+                    "taxes_id": [Command.set(self.company_id.account_sale_tax_id.ids)],
+                }
+            )
+        self.write({"order_line": [Command.create({"product_id": product.id, "product_uom_qty": 1})]})
+
+    def _prepare_invoice(self):
+        values = super()._prepare_invoice()
+        # Always there, as invoices are sorted by their grouping keys.
+        values["x_fc_subscription_id"] = self.id if self.x_fc_service_id else False
+        return values
+
+    def _get_invoice_grouping_keys(self):
+        # One invoice per subscription, and so per service.
+        return [*super()._get_invoice_grouping_keys(), "x_fc_subscription_id"]
+
+    def _fc_watched_fields(self):
+        return frozenset({"state", "subscription_state", "x_fc_service_id"})
+
+    def _fc_lifecycle(self):
+        """Return the order's life as the apps see it: not begun (False), active, paused, renewed or ended."""
+        self.ensure_one()
+        if self.state == "cancel":
+            return "ended" if self.x_fc_announced else False
+        if self.state != "sale":
+            return False
+        return {"3_progress": "active", "4_paused": "paused", "5_renewed": "renewed", "6_churn": "ended"}.get(
+            self.subscription_state, False
+        )
+
+    def _fc_announce(self):
+        events = {
+            "active": "subscription.started",
+            "paused": "subscription.paused",
+            "ended": "subscription.terminated",
+        }
+        for order in self.filtered("x_fc_service_id"):
+            before, now = order.x_fc_announced or False, order._fc_lifecycle()
+            if now == before:
+                continue
+            event = "subscription.resumed" if (before, now) == ("paused", "active") else events.get(now)
+            if event:
+                self.env["fusion.billing.event"]._fc_emit(event, order, order._fc_event_data())
+            order.x_fc_announced = now
+
+    def _fc_event_data(self):
+        self.ensure_one()
+        return {
+            "subscription_id": self.id,
+            "order": self.name,
+            "plan_code": self.x_fc_plan_code or None,
+            "state": self.subscription_state or None,
+            "start_date": self.start_date and self.start_date.isoformat() or None,
+            "end_date": self.end_date and self.end_date.isoformat() or None,
+        }

@@ -1,0 +1,21 @@
+{
+    "name": "Subscriptions (development stand-in)",
+    "summary": "Community stand-in for Enterprise's sale_subscription; never for production",
+    "version": "19.0.1.0.0",
+    "category": "Sales/Subscriptions",
+    "author": "Fusion Billing (development stand-in)",
+    "website": "https://github.com/fusion-billing/fusion-billing",
+    "license": "LGPL-3",
+    "depends": ["sale_management", "account_payment"],
+    "data": [
+        "security/ir.model.access.csv",
+        "security/sale_subscription_security.xml",
+        "data/ir_cron.xml",
+        "data/sale_subscription_plan.xml",
+        "views/sale_subscription_plan_views.xml",
+        "views/product_template_views.xml",
+        "views/sale_order_views.xml",
+        "views/sale_subscription_menus.xml",
+    ],
+    "installable": True,
+}

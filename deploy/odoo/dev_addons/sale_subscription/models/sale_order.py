@@ -1,0 +1,252 @@
+import logging
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+from odoo.tools import float_compare
+
+_logger = logging.getLogger(__name__)
+
+SUBSCRIPTION_STATES = [
+    ("1_draft", "Quotation"),
+    ("2_renewal", "Renewal Quotation"),
+    ("3_progress", "In Progress"),
+    ("4_paused", "Paused"),
+    ("5_renewed", "Renewed"),
+    ("6_churn", "Churned"),
+    ("7_upsell", "Upsell"),
+]
+ORDERS_PER_CRON_BATCH = 30
+
+
+class SaleOrder(models.Model):
+    _inherit = "sale.order"
+
+    plan_id = fields.Many2one("sale.subscription.plan", string="Recurring Plan", tracking=True)
+    is_subscription = fields.Boolean(compute="_compute_is_subscription", store=True, index=True)
+    subscription_state = fields.Selection(
+        SUBSCRIPTION_STATES,
+        compute="_compute_subscription_state",
+        store=True,
+        readonly=False,
+        index="btree_not_null",
+        copy=False,
+        tracking=True,
+    )
+    subscription_id = fields.Many2one("sale.order", string="Parent Contract", copy=False, index="btree_not_null")
+    origin_order_id = fields.Many2one("sale.order", string="First Contract", copy=False, index="btree_not_null")
+    subscription_child_ids = fields.One2many("sale.order", "subscription_id")
+    start_date = fields.Date(copy=False, tracking=True, help="Anchor of the billing periods.")
+    next_invoice_date = fields.Date(copy=False, tracking=True)
+    last_invoice_date = fields.Date(copy=False, readonly=True)
+    end_date = fields.Date(copy=False, tracking=True, help="First day that is no longer served.")
+    first_contract_date = fields.Date(copy=False)
+    close_reason_id = fields.Many2one("sale.order.close.reason", copy=False, tracking=True)
+    payment_token_id = fields.Many2one("payment.token", copy=False)
+    payment_exception = fields.Boolean(copy=False)
+    pending_transaction = fields.Boolean(copy=False)
+    is_batch = fields.Boolean(copy=False)
+    recurring_total = fields.Monetary(compute="_compute_recurring_total")
+    recurring_monthly = fields.Monetary(compute="_compute_recurring_total")
+
+    @api.depends("plan_id", "subscription_state")
+    def _compute_is_subscription(self):
+        for order in self:
+            order.is_subscription = bool(order.plan_id) and order.subscription_state != "7_upsell"
+
+    @api.depends("plan_id")
+    def _compute_subscription_state(self):
+        for order in self:
+            if order.plan_id:
+                order.subscription_state = order.subscription_state or "1_draft"
+            else:
+                order.subscription_state = False
+
+    @api.depends("order_line.price_subtotal", "order_line.recurring_invoice", "plan_id")
+    def _compute_recurring_total(self):
+        months = {"week": 7 / 30.437, "month": 1, "year": 12}
+        for order in self:
+            recurring = order.order_line.filtered("recurring_invoice")
+            order.recurring_total = sum(recurring.mapped("price_subtotal")) if order.is_subscription else 0
+            plan = order.plan_id
+            length = months[plan.billing_period_unit] * plan.billing_period_value if plan else 1
+            order.recurring_monthly = order.recurring_total / length
+
+    @api.constrains("state", "subscription_state")
+    def _check_subscription_state(self):
+        for order in self:
+            if order.state == "sale" and order.subscription_state == "1_draft":
+                raise ValidationError(self.env._("A confirmed subscription cannot be a quotation."))
+            if order.state in ("draft", "sent") and order.subscription_state in ("3_progress", "4_paused"):
+                raise ValidationError(self.env._("A quotation cannot be a running subscription."))
+
+    @api.constrains("start_date", "next_invoice_date")
+    def _check_next_invoice_date(self):
+        for order in self:
+            if order.start_date and order.next_invoice_date and order.next_invoice_date < order.start_date:
+                raise ValidationError(
+                    self.env._("The next invoice of %s lies before the start of the subscription.", order.name)
+                )
+
+    def _confirmation_error_message(self):
+        message = super()._confirmation_error_message()
+        if message:
+            return message
+        recurring = self.order_line.filtered("recurring_invoice")
+        if self.plan_id and not recurring:
+            return self.env._("An order with a recurring plan needs a recurring product.")
+        if recurring and not self.plan_id:
+            return self.env._("An order with a recurring product needs a recurring plan.")
+        return False
+
+    def _prepare_confirmation_values(self):
+        values = super()._prepare_confirmation_values()
+        if self and all(order.is_subscription for order in self):
+            values["subscription_state"] = "3_progress"
+        return values
+
+    def action_confirm(self):
+        # State and subscription state must change in one write: each alone is an invalid pair.
+        subscriptions = self.filtered("is_subscription")
+        if subscriptions and subscriptions != self:
+            return subscriptions.action_confirm() and (self - subscriptions).action_confirm()
+        return super().action_confirm()
+
+    def _action_confirm(self):
+        for order in self.filtered("is_subscription"):
+            start = order.start_date or fields.Date.context_today(order)
+            order.write(
+                {
+                    "start_date": start,
+                    "next_invoice_date": order.next_invoice_date or start,
+                    "first_contract_date": order.first_contract_date or start,
+                }
+            )
+        return super()._action_confirm()
+
+    def _action_cancel(self):
+        self.filtered(lambda order: order.subscription_state in ("3_progress", "4_paused")).write(
+            {"subscription_state": "6_churn", "end_date": fields.Date.context_today(self)}
+        )
+        return super()._action_cancel()
+
+    def action_draft(self):
+        res = super().action_draft()
+        self.filtered("is_subscription").write({"subscription_state": "1_draft"})
+        return res
+
+    def set_close(self, close_reason_id=None, renew=False):
+        """End the subscriptions now; what is not invoiced yet stays on the order."""
+        values = {"subscription_state": "5_renewed" if renew else "6_churn"}
+        if close_reason_id:
+            values["close_reason_id"] = close_reason_id
+        today = fields.Date.context_today(self)
+        for order in self:
+            order.write({**values, "end_date": min(order.end_date or today, today)})
+        return True
+
+    def reopen_order(self):
+        """Take closed subscriptions up again."""
+        if any(order.subscription_state != "6_churn" or order.state != "sale" for order in self):
+            raise UserError(self.env._("Only a closed subscription can be reopened."))
+        return self.write({"subscription_state": "3_progress", "end_date": False, "close_reason_id": False})
+
+    def pause_subscription(self):
+        """Stop invoicing until resumed."""
+        return self.filtered(lambda order: order.subscription_state == "3_progress").write(
+            {"subscription_state": "4_paused"}
+        )
+
+    def resume_subscription(self):
+        """Invoice paused subscriptions again."""
+        return self.filtered(lambda order: order.subscription_state == "4_paused").write(
+            {"subscription_state": "3_progress"}
+        )
+
+    def _get_invoice_period(self):
+        """Return [start, end) of the period that the next invoice pays in advance."""
+        self.ensure_one()
+        start = self.next_invoice_date
+        return start, self.plan_id._get_next_boundary(self.start_date or start, start)
+
+    def _advance_after_invoice(self, start):
+        """Move on past the period that began on `start`; an invoice of an earlier period moves nothing."""
+        self.ensure_one()
+        if start != self.next_invoice_date:
+            return
+        end = self._get_invoice_period()[1]
+        self.write({"last_invoice_date": start, "next_invoice_date": end})
+        self.order_line.filtered("recurring_invoice").write(
+            {"last_invoiced_date": fields.Date.subtract(end, days=1)}
+        )
+
+    def _is_served_on(self, day):
+        self.ensure_one()
+        return not self.end_date or day < self.end_date
+
+    def action_invoice_subscription(self):
+        """Make and post the due invoice of each subscription, whatever today's date is.
+
+        Returns:
+            ids of the posted invoices; a period with nothing to pay only moves the date.
+        """
+        invoices = self.env["account.move"]
+        for order in self:
+            invoices += order._invoice_one_period()
+        return invoices.ids
+
+    def _invoice_one_period(self):
+        self.ensure_one()
+        nothing = self.env["account.move"]
+        if self.subscription_state != "3_progress" or not self.next_invoice_date:
+            raise UserError(self.env._("%s is not a running subscription.", self.name))
+        if self.invoice_ids.filtered(lambda move: move.state == "draft"):
+            raise UserError(self.env._("%s has a draft invoice; post or delete it first.", self.name))
+        is_last = not self._is_served_on(self.next_invoice_date)
+        total = sum(
+            line.price_unit * line.qty_to_invoice * (1 - line.discount / 100)
+            for line in self.order_line
+            if not line.display_type and not (is_last and line.recurring_invoice)
+        )
+        sign = float_compare(total, 0, precision_rounding=self.currency_id.rounding)
+        if sign < 0:
+            self.payment_exception = True
+            return nothing
+        invoices = nothing
+        if sign > 0:
+            if is_last:
+                # A closed subscription owes its single lines, and no further period in advance.
+                self.subscription_state = "6_churn"
+            invoices = self._create_invoices()
+            invoices.action_post()
+        elif not is_last:
+            self._advance_after_invoice(self.next_invoice_date)
+        if is_last and self.subscription_state != "6_churn":
+            self.set_close()
+        return invoices
+
+    @api.model
+    def _cron_recurring_create_invoice(self):
+        """Invoice what is due today, one order per savepoint, so that a bad order does not hold up the others."""
+        today = fields.Date.context_today(self)
+        due = self.search(
+            [
+                ("is_subscription", "=", True),
+                ("subscription_state", "=", "3_progress"),
+                ("is_batch", "=", False),
+                ("payment_exception", "=", False),
+                ("pending_transaction", "=", False),
+                "|",
+                ("next_invoice_date", "<=", today),
+                ("end_date", "<=", today),
+            ],
+            order="next_invoice_date, id",
+        ).filtered(lambda order: "draft" not in order.invoice_ids.mapped("state"))
+        for order in due[:ORDERS_PER_CRON_BATCH]:
+            try:
+                with self.env.cr.savepoint():
+                    order._invoice_one_period()
+            except UserError as error:
+                _logger.warning("Order %s was not invoiced: %s", order.name, error)
+                order.payment_exception = True
+        if len(due) > ORDERS_PER_CRON_BATCH:
+            self.env.ref("sale_subscription.account_analytic_cron_for_invoice")._trigger()

@@ -20,15 +20,15 @@ class LocalStackError(Exception):
     """The stack cannot go on; the text says what to do."""
 
 
-class ProgramMissing(LocalStackError):  # noqa: N818 - named after the fact, like the rest of the tree
+class ProgramMissing(LocalStackError):
     """A program this machine should have is missing."""
 
 
-class CommandFailed(LocalStackError):  # noqa: N818 - named after the fact, like the rest of the tree
+class CommandFailed(LocalStackError):
     """A program ended with an error."""
 
 
-class NotReady(LocalStackError):  # noqa: N818 - named after the fact, like the rest of the tree
+class NotReady(LocalStackError):
     """A process is not ready, with the last lines of its log."""
 
 

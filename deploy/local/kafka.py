@@ -87,11 +87,9 @@ class Kafka:
 
     def ensure_running(self) -> None:
         """Return once the broker answers; start it, and first whatever that needs, unless it runs."""
-        if self.processes.pid(ROLE) is None:
-            self._download()
-            with self.progress.step("Kafka: start"):
-                self._start()
-        self.processes.wait_ready(ROLE, self.is_ready, self.settings.ready_within_s)
+        self._download()
+        with self.progress.step("Kafka: start"):
+            self.processes.ensure(ROLE, self._start, self.is_ready, self.settings.ready_within_s)
 
     def is_ready(self) -> bool:
         """True when the broker answers a metadata request."""

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 _TIMEOUT_MS = 5_000
 
 
-def _connect(bootstrap: str) -> KafkaAdminClient:
+def _connect(bootstrap: str, connect_within_ms: int = _TIMEOUT_MS) -> KafkaAdminClient:
     return KafkaAdminClient(
         bootstrap_servers=bootstrap,
         client_id="fusion-local",
         request_timeout_ms=_TIMEOUT_MS,
+        bootstrap_timeout_ms=connect_within_ms,
         reconnect_backoff_max_ms=1_000,  # the default backs off for up to 30 s
     )
 
@@ -26,7 +27,8 @@ def _connect(bootstrap: str) -> KafkaAdminClient:
 def answers(bootstrap: str) -> bool:
     """True when the broker answers a metadata request and knows itself; its port must be open already."""
     try:
-        admin = _connect(bootstrap)
+        # A broker that is still registering accepts connections but names no brokers: soon ask again.
+        admin = _connect(bootstrap, connect_within_ms=1_000)
     except KafkaError:
         return False
     try:

@@ -58,11 +58,8 @@ class Postgres:
 
     def ensure_running(self) -> None:
         """Return once the server answers and Odoo's role exists; make the cluster and start it if needed."""
-        if self.processes.pid(ROLE) is None:
-            with self.progress.step("PostgreSQL: start"):
-                self._make_cluster()
-                self._start()
-        self.processes.wait_ready(ROLE, self.is_ready, self.settings.ready_within_s)
+        with self.progress.step("PostgreSQL: start"):
+            self.processes.ensure(ROLE, self._start, self.is_ready, self.settings.ready_within_s)
         postgres_client.ensure_role(self.owner, ODOO_USER, self.secrets.odoo_db_password)
 
     def is_ready(self) -> bool:
@@ -98,6 +95,7 @@ class Postgres:
         partial.rename(self._data)
 
     def _start(self) -> None:
+        self._make_cluster()
         options = {
             "port": str(self.ports.before_start(ROLE)),
             "listen_addresses": HOST,

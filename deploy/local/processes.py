@@ -80,6 +80,23 @@ class Processes:
         write_private(self._pid_file(role), f"{process.pid}\n")
         return process.pid
 
+    def ensure(self, role: str, start: Callable[[], None], is_ready: Callable[[], bool], within_s: float) -> None:
+        """Return once the role's process is ready; `start` it when none runs.
+
+        Raises: NotReady.
+        """
+        if self.pid(role) is not None:
+            try:
+                self.wait_ready(role, is_ready, within_s)
+            except NotReady:
+                if self.pid(role) is not None:
+                    raise
+            else:
+                return
+        # None was running, or the one that was had been killed a moment before we looked.
+        start()
+        self.wait_ready(role, is_ready, within_s)
+
     def wait_ready(self, role: str, is_ready: Callable[[], bool], within_s: float) -> None:
         """Return once `is_ready()`.
 

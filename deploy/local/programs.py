@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local.errors import CommandFailed, ProgramMissing
+from deploy.local.errors import CommandFailed, ProgramMissing, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,21 +39,43 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in _MISLEADING and not k.startswith("PG")}
 
 
-def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = "") -> str:
-    """The program's standard output.
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+) -> str:
+    """The program's standard output; nothing when all it says goes to `log`.
 
     Raises: CommandFailed with the end of what it said.
     """
-    done = subprocess.run(
+    environment = dict(clean_environment() if env is None else env)
+    name = Path(argv[0]).name
+    if log is not None:
+        with log.open("wb") as output:
+            done = subprocess.run(
+                list(argv),
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise CommandFailed(f"{name} ended with {done.returncode}; the end of {log}:\n{tail_of(log)}")
+        return ""
+    spoken = subprocess.run(
         list(argv),
-        env=dict(clean_environment() if env is None else env),
+        env=environment,
         cwd=cwd,
-        input=stdin,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-_OUTPUT_CHARACTERS_MAX:]
-        raise CommandFailed(f"{Path(argv[0]).name} ended with {done.returncode}: {said}")
-    return done.stdout
+    if spoken.returncode != 0:
+        said = (spoken.stderr.strip() or spoken.stdout.strip())[-_OUTPUT_CHARACTERS_MAX:]
+        raise CommandFailed(f"{name} ended with {spoken.returncode}: {said}")
+    return spoken.stdout

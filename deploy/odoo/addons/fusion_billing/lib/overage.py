@@ -83,7 +83,11 @@ def _text(row, field, bytes_max):
     value = row.get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{field} is required and must be text")
-    if len(value.encode("utf-8", "replace")) > bytes_max:
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{field} must be valid Unicode text") from None
+    if size_bytes > bytes_max:
         raise ValueError(f"{field} must have at most {bytes_max} bytes")
     if "\x00" in value:
         raise ValueError(f"{field} must not contain control characters")

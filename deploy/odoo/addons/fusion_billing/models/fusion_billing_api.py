@@ -52,7 +52,11 @@ class FusionBillingApi(models.AbstractModel):
             return None
         if not isinstance(value, str) or not value.strip():
             raise RowError(f"{field} is required and must be text", field)
-        if len(value.encode("utf-8", "replace")) > TEXT_MAX_BYTES:
+        try:
+            size_bytes = len(value.encode())
+        except UnicodeEncodeError:
+            raise RowError(f"{field} must be valid Unicode text", field) from None
+        if size_bytes > TEXT_MAX_BYTES:
             raise RowError(f"{field} must have at most {TEXT_MAX_BYTES} bytes", field)
         if any(character < " " or character == "\x7f" for character in value):
             raise RowError(f"{field} must not contain control characters", field)

@@ -53,10 +53,17 @@ class FusionBillingApi(models.AbstractModel):
         values = {"service_id": service.id, "external_id": external_id, "external_email": email}
         partner = self._fc_partner_by_email(service, email)
         if not partner:
-            values["email_claim"] = email
-            links.search([("email_claim", "=", email)] if email else [(0, "=", 1)]).email_claim = False
+            values["email_claim"] = self._fc_claim_email(email)
             partner = self._fc_create_partner(service, name or external_id, email)
         return links.create({**values, "partner_id": partner.id})
+
+    @api.model
+    def _fc_claim_email(self, email):
+        """Free the e-mail of a claim whose partner has another one by now, and return it."""
+        claims = self.env["fusion.billing.account.link"].search([("email_claim", "=", email)] if email else [(0, "=", 1)])
+        claims.email_claim = False
+        claims.flush_recordset(["email_claim"])
+        return email
 
     @api.model
     def _fc_partner_by_email(self, service, email):

@@ -1,0 +1,82 @@
+import psycopg2
+
+from odoo import Command
+from odoo.exceptions import UserError, ValidationError
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from .common import FusionBillingCase
+
+
+@tagged("post_install", "-at_install")
+class TestCharge(FusionBillingCase):
+    def _charge(self, **values):
+        return self.env["fusion.billing.charge"].create({"name": "Test", "metric_id": self.metric.id, **values})
+
+    def _tiers(self, *bounds):
+        return [Command.create({"up_to": bound, "price_per_unit": 1}) for bound in bounds]
+
+    def test_product_is_made_where_none_is_given(self):
+        product = self.charge.product_id
+        self.assertEqual((product.name, product.type, product.list_price), ("Usage: Calls over quota", "service", 0))
+        self.assertFalse(product.recurring_invoice)
+        self.assertEqual(product.taxes_id, self.company.account_sale_tax_id)
+
+    def test_code_is_derived_and_unique(self):
+        self.assertEqual(self._charge(plan_code="Maps Test").code, "maps-test.test_calls-2")
+        charge = self._charge()
+        self.assertEqual(charge.code, f"charge-{charge.id}")
+        self.assertEqual(self._charge(code="own.code").code, "own.code")
+
+    def test_code_never_changes(self):
+        for record in (self.charge, self.metric, self.service):
+            with self.assertRaises(UserError):
+                record.code = "other"
+
+    def test_bad_codes_are_refused(self):
+        for code in ("Upper", "with space", "-dash", "x" * 65, "slash/"):
+            with self.subTest(code), self.assertRaises(ValidationError):
+                self._charge(code=code)
+
+    def test_metric_code_is_unique_among_shared_and_per_service(self):
+        metrics = self.env["fusion.billing.metric"]
+        metrics.create({"name": "Of the service", "code": "test_calls", "service_id": self.service.id})
+        with self.assertRaises(psycopg2.IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
+            metrics.create({"name": "Twice", "code": "test_calls"})
+
+    def test_database_refuses_absurd_terms(self):
+        for values in ({"unit_batch": 0}, {"included_quota": -1}, {"price_per_unit": -1}):
+            with (
+                self.subTest(values),
+                self.assertRaises(psycopg2.IntegrityError),
+                mute_logger("odoo.sql_db"),
+                self.cr.savepoint(),
+            ):
+                self._charge(**values)
+
+    def test_small_prices_are_exact(self):
+        charge = self._charge(price_per_unit=0.0075, unit_batch=0.1)
+        self.env.invalidate_all()
+        value = charge._fc_catalog_value()
+        self.assertEqual((value["price_per_unit"], value["unit_batch"]), ("0.0075", "0.1"))
+
+    def test_recurring_product_is_refused(self):
+        with self.assertRaises(ValidationError):
+            self._charge(product_id=self.recurring_product(1).id)
+
+    def test_tiers_need_rising_whole_batches_and_an_open_end(self):
+        for model in ("volume", "graduated"):
+            good = self._charge(charge_model=model, unit_batch=10, tier_ids=self._tiers(200, False, 100))
+            bounds = [tier["up_to"] for tier in good._fc_catalog_value()["tiers"]]
+            self.assertEqual(bounds, ["100", "200", None])
+            for bounds in ((), (100,), (False, False), (100, 100, False), (105, False)):
+                with self.subTest(bounds), self.assertRaises(ValidationError):
+                    self._charge(charge_model=model, unit_batch=10, tier_ids=self._tiers(*bounds))
+
+    def test_tiers_can_be_changed_together(self):
+        charge = self._charge(charge_model="volume", tier_ids=self._tiers(100, 200, False))
+        first, second, _last = charge.tier_ids
+        charge.tier_ids = [Command.update(first.id, {"up_to": 200}), Command.update(second.id, {"up_to": 300})]
+        self.assertEqual(charge.tier_ids.mapped("up_to"), [200, 300, 0])
+        with self.assertRaises(ValidationError):
+            first.up_to = 300

@@ -1,0 +1,68 @@
+import psycopg2
+
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from .common import FusionBillingCase
+
+
+@tagged("post_install", "-at_install")
+class TestSubscriptions(FusionBillingCase):
+    def _create(self, **values):
+        row = {
+            "service": "test-maps",
+            "external_customer_id": "c1",
+            "plan_id": self.plan.id,
+            "plan_code": "maps-test",
+            "lines": [],
+        }
+        [result] = self.api.fc_create_subscriptions(rows=[{**row, **values}])
+        return result
+
+    def test_created_subscription_runs(self):
+        product = self.recurring_product(49)
+        result = self._create(
+            external_id="s9", start_date="2026-02-03", lines=[{"product_id": product.id, "quantity": "2"}]
+        )
+        self.assertEqual((result["status"], result["subscription_state"]), ("ok", "3_progress"))
+        order = self.env["sale.order"].browse(result["subscription_id"])
+        self.assertEqual(order.x_fc_external_id, "s9")
+        self.assertEqual(str(order.start_date), "2026-02-03")
+        self.assertEqual(order.order_line.mapped("product_uom_qty"), [2])
+        self.assertEqual(order.recurring_total, 98)
+
+    def test_again_is_the_same_order(self):
+        first = self._create(external_id="s9")
+        self.assertEqual(self._create(external_id="s9"), first)
+
+    def test_order_without_external_id_takes_its_number(self):
+        result = self._create()
+        self.assertEqual(result["external_id"], str(result["subscription_id"]))
+        self.assertEqual(
+            self.env["sale.order"].browse(result["subscription_id"]).x_fc_external_id, result["external_id"]
+        )
+
+    def test_order_without_recurring_product_gets_a_free_one(self):
+        order = self.env["sale.order"].browse(self._create()["subscription_id"])
+        self.assertTrue(order.order_line.recurring_invoice)
+        self.assertEqual(order.amount_total, 0)
+        other = self.env["sale.order"].browse(self._create()["subscription_id"])
+        self.assertEqual(order.order_line.product_id, other.order_line.product_id)
+
+    def test_bad_rows_name_their_field(self):
+        for values, field in (
+            ({"external_customer_id": "nobody"}, "external_customer_id"),
+            ({"plan_id": 0}, "plan_id"),
+            ({"plan_id": "1"}, "plan_id"),
+            ({"start_date": "tomorrow"}, "start_date"),
+            ({"lines": [{"product_id": -1, "quantity": "1"}]}, "lines.0.product_id"),
+            ({"lines": [{"product_id": self.recurring_product(1).id, "quantity": "0"}]}, "lines.0.quantity"),
+            ({"service": "nobody"}, "service"),
+        ):
+            with self.subTest(values):
+                result = self._create(**values)
+                self.assertEqual((result["status"], result.get("field")), ("error", field))
+
+    def test_external_id_is_unique_per_service(self):
+        with self.assertRaises(psycopg2.IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
+            self.order.copy({"x_fc_external_id": "sub/1"})

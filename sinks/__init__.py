@@ -1,0 +1,1 @@
+"""Everything that takes facts from Kafka out: lines into Odoo, webhooks to the apps."""

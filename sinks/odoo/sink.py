@@ -1,0 +1,156 @@
+"""Writes overage rows to Odoo, tells `lines.v1` what became of each, and only then calls them settled.
+
+A refusal of a whole call is narrowed down until only the row that causes it is parked.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+
+from schemas.derived import Line, LineStatus, Overage, Version
+from schemas.errors import OdooRefused, OdooUnavailable, Unavailable
+from schemas.odoo_rpc import LineResult, OdooBilling
+from schemas.settings import Settings
+from schemas.topics import LINES
+from sinks import metrics
+from sinks.kafka_client import Outgoing, Publisher, Record
+from sinks.odoo.rows import (
+    Malformed,
+    calls_of,
+    check_answer,
+    coalesce,
+    line_of,
+    parked_line,
+    read_overage,
+    row_of,
+)
+
+log = structlog.get_logger()
+
+_CALL_BYTES_MAX = 1_000_000
+_KNOWN_VERSIONS_MAX = 200_000  # ≈ 50 MB; a forgotten one only costs a call that Odoo answers with "stale"
+_RETRY_AFTER_REFUSAL_S = 15.0
+
+
+class OdooSink:
+    """The sink of `overage.v1`. One thread."""
+
+    name: metrics.Sink = "odoo"
+
+    def __init__(self, settings: Settings, odoo: OdooBilling, publisher: Publisher) -> None:
+        self._odoo = odoo
+        self._publisher = publisher
+        self._lines_topic = settings.topic(LINES)
+        self._rows_max = settings.odoo_rows_per_call
+        self._written = VersionMemory(_KNOWN_VERSIONS_MAX)
+
+    def write(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Write the newest version of each key, in calls of bounded size; yield what each call has settled."""
+        overages: list[tuple[Record, Overage]] = []
+        skipped: list[Record] = []
+        malformed: list[Malformed] = []
+        for record in records:
+            match read_overage(record):
+                case None:
+                    skipped.append(record)
+                case Malformed() as bad:
+                    malformed.append(bad)
+                case overage if self._written.is_newer(overage.key, overage.version):
+                    self._count("stale", 1)
+                    skipped.append(record)
+                case overage:
+                    overages.append((record, overage))
+        self._report_malformed(malformed)
+        yield [*skipped, *(bad.record for bad in malformed)]
+        for call in calls_of(coalesce(overages).values(), self._rows_max, _CALL_BYTES_MAX):
+            self._write_call([pending.overage for pending in call])
+            yield [record for pending in call for record in pending.records]
+
+    def _write_call(self, overages: Sequence[Overage]) -> None:
+        lines = self._upsert(overages)
+        self._publish(lines)
+        for overage, line in zip(overages, lines, strict=True):
+            self._written.note(overage.key, overage.version)
+            self._count(line.status.value, 1)
+            if line.status is LineStatus.PARKED:
+                log.error("odoo.row_parked", key=line.key, version=list(line.version), error=line.error)
+
+    def _upsert(self, overages: Sequence[Overage]) -> list[Line]:
+        """Return the lines in the order of the rows; a refused call is halved until the refused row stands alone."""
+        rows = [row_of(overage) for overage in overages]
+        try:
+            results = timed("fc_upsert_lines", lambda: self._odoo.upsert_lines(rows))
+        except OdooRefused as refusal:
+            if len(overages) > 1:
+                middle = len(overages) // 2
+                return self._upsert(overages[:middle]) + self._upsert(overages[middle:])
+            self._check_that_the_row_is_to_blame(refusal)
+            return [parked_line(overages[0], str(refusal))]
+        check_answer(rows, results)
+        return [line_of(overage, result) for overage, result in zip(overages, results, strict=True)]
+
+    def _check_that_the_row_is_to_blame(self, refusal: OdooRefused) -> None:
+        """Raise OdooUnavailable if Odoo refuses a call without rows, too: then a right, login or addon is wrong.
+
+        Parking every row would turn one wrong setting into a day's work for a person; waiting costs nothing.
+        """
+        try:
+            self._odoo.upsert_lines([])
+        except OdooRefused as error:
+            raise OdooUnavailable(f"Odoo refuses every call: {error}", _RETRY_AFTER_REFUSAL_S) from refusal
+
+    def _publish(self, lines: Sequence[Line]) -> None:
+        self._publisher.publish(
+            self._lines_topic, [Outgoing(line.key, line.model_dump_json().encode()) for line in lines]
+        )
+
+    def _report_malformed(self, malformed: Sequence[Malformed]) -> None:
+        self._publish([bad.line for bad in malformed if bad.line is not None])
+        for bad in malformed:
+            self._count("malformed", 1)
+            log.error(
+                "odoo.record_malformed",
+                topic=bad.record.topic,
+                partition=bad.record.partition,
+                offset=bad.record.offset,
+                error=bad.error,
+            )
+
+    def _count(self, outcome: str, rows: int) -> None:
+        metrics.SINK_ROWS.labels(self.name, outcome).inc(rows)
+
+
+class VersionMemory:
+    """The greatest version written per key by this process; the least recently written keys are forgotten first."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys_max = keys_max
+        self._versions: OrderedDict[str, Version] = OrderedDict()
+
+    def is_newer(self, key: str, version: Version) -> bool:
+        """Tell whether what was written is newer than `version`; equal is not newer, so that a row can be retried."""
+        return self._versions.get(key, version) > version
+
+    def note(self, key: str, version: Version) -> None:
+        """Remember a written version."""
+        self._versions[key] = max(version, self._versions.get(key, version))
+        self._versions.move_to_end(key)
+        if len(self._versions) > self._keys_max:
+            self._versions.popitem(last=False)
+
+
+def timed(method: str, call: Callable[[], list[LineResult]]) -> list[LineResult]:
+    """Return the call's result; its duration goes to the metrics, whatever came of it."""
+    started_s = time.monotonic()
+    outcome = "refused"
+    try:
+        result = call()
+        outcome = "answered"
+    except Unavailable:
+        outcome = "unavailable"
+        raise
+    finally:
+        metrics.ODOO_CALL_SECONDS.labels(method, outcome).observe(time.monotonic() - started_s)
+    return result

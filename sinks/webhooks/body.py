@@ -1,0 +1,27 @@
+"""The body of a delivery: canonical JSON, serialised once and kept as it is over all attempts. Pure."""
+
+import json
+
+from schemas.events import LifecycleEvent
+from schemas.periods import format_instant
+
+API_VERSION = 1
+
+
+def body_of(event: LifecycleEvent) -> str:
+    """Return the event as JSON with sorted keys, no spaces and ASCII only, so that signer and receiver agree."""
+    return json.dumps(
+        {
+            "api_version": API_VERSION,
+            "customer": event.customer,
+            "data": event.data,
+            "id": event.id,
+            "service": event.service,
+            "subscription": event.subscription,
+            "time": format_instant(event.time),
+            "type": event.type,
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+        allow_nan=False,
+    )

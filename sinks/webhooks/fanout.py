@@ -1,0 +1,82 @@
+"""Turns each lifecycle event into one pending delivery per endpoint that wants it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from schemas.events import LifecycleEvent
+from schemas.partitioning import partition_of
+from schemas.settings import Settings
+from schemas.topics import DELIVERIES
+from sinks import metrics
+from sinks.kafka_client import Outgoing, Publisher, Record, TopicReader
+from sinks.webhooks.body import body_of
+from sinks.webhooks.book import key_of
+from sinks.webhooks.directory import Directory
+from sinks.webhooks.state import first_state
+
+log = structlog.get_logger()
+
+_PLAUSIBLE_MS = range(10**12, 10**13)  # the years 2001 to 2286; a producer may set any timestamp
+
+
+class FanOut:
+    """The sink of `events.v1`. Keys and states are functions of the event: a repeated run overwrites, never adds."""
+
+    name: metrics.Sink = "webhook-fanout"
+
+    def __init__(self, settings: Settings, catalog: TopicReader, directory: Directory, publisher: Publisher) -> None:
+        self._topic = settings.topic(DELIVERIES)
+        self._catalog = catalog
+        self._directory = directory
+        self._publisher = publisher
+
+    def refresh(self) -> bool:
+        """Bring the directory up to the end of the catalog; true, or Unavailable."""
+        self._directory.apply(self._catalog.read_to_end())
+        return True
+
+    def write(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Publish all deliveries of the records and wait for Kafka; then they are settled."""
+        # The feed publishes an endpoint before an event that follows it, so this catalog is new enough.
+        self.refresh()
+        partitions = self._publisher.partitions_of(self._topic)
+        outgoing = [one for record in records for one in self._deliveries(record, partitions)]
+        self._publisher.publish(self._topic, outgoing)
+        metrics.SINK_ROWS.labels(self.name, "published").inc(len(outgoing))
+        yield records
+
+    def _deliveries(self, record: Record, partitions: int) -> Iterator[Outgoing]:
+        if record.value is None:
+            return
+        try:
+            event = LifecycleEvent.model_validate_json(record.value)
+            body = body_of(event)
+        except ValueError as error:  # pydantic's and json's (NaN)
+            metrics.WEBHOOK_SKIPPED.labels("events").inc()
+            log.error(  # noqa: TRY400 -- the trace would show the record
+                "webhook.event_unreadable",
+                partition=record.partition,
+                offset=record.offset,
+                error=type(error).__name__,
+            )
+            return
+        for endpoint in self._directory.matching(event):
+            delivery = first_state(event, body, endpoint.id, _created_at(record, event), record.offset)
+            yield Outgoing(
+                key_of(delivery),
+                delivery.model_dump_json().encode(),
+                partition=endpoint_partition(endpoint.id, partitions),
+            )
+
+
+def endpoint_partition(endpoint_id: int, partitions: int) -> int:
+    """Return the one partition of all deliveries to an endpoint: one worker owns its order and its limits."""
+    return partition_of(str(endpoint_id), partitions)
+
+
+def _created_at(record: Record, event: LifecycleEvent) -> datetime:
+    if record.timestamp_ms not in _PLAUSIBLE_MS:
+        return event.time
+    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)

@@ -6,10 +6,10 @@ whoever wants to know whether a secret changed compares what was opened.
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from schemas.errors import BillingError, ConfigurationError
+from schemas.errors import ConfigurationError
 
 
-class CannotOpen(BillingError):
+class CannotOpen(ConfigurationError):
     """The sealed text was made under another key, or is damaged."""
 
 

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8080, ge=1, le=65535, description="port to listen on")
     gateway_body_bytes_max: int = Field(1 << 20, ge=1024, description="larger bodies get 413")
     gateway_ack_timeout_s: float = Field(5, gt=0, description="Kafka silent for so long: 503")
+    gateway_requests_per_s: float = Field(
+        1000, gt=0, description="per service; more get 429, bursts up to one second's"
+    )
 
     # Meter
     meter_data_dir: Path = Field(Path(".local/data/meter"), description="snapshots; one directory per worker")

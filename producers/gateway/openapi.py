@@ -1,0 +1,30 @@
+"""OpenAPI for bodies that the gateway parses itself, because no framework keeps numbers exact and fields single."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from producers.gateway.models import CustomerRequest, SubscriptionRequest, UsageRequest
+
+_REF = "#/components/schemas/{model}"
+_REQUESTS: tuple[type[BaseModel], ...] = (CustomerRequest, SubscriptionRequest, UsageRequest)
+
+
+def request_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the part of an operation that describes its body."""
+    schema = {"$ref": _REF.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """Return the app's OpenAPI document, request models included; made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _, requests = models_json_schema([(model, "validation") for model in _REQUESTS], ref_template=_REF)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(requests["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema

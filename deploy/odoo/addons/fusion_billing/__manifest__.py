@@ -25,5 +25,4 @@
         "views/fusion_billing_menus.xml",
     ],
     "application": True,
-    "installable": True,
 }

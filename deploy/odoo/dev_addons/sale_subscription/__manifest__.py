@@ -3,7 +3,7 @@
     "summary": "Community stand-in for Enterprise's sale_subscription; never for production",
     "version": "19.0.1.0.0",
     "category": "Sales/Subscriptions",
-    "author": "Fusion Billing (development stand-in)",
+    "author": "Fusion Billing, development stand-in",
     "website": "https://github.com/fusion-billing/fusion-billing",
     "license": "LGPL-3",
     "depends": ["sale_management", "account_payment"],
@@ -17,5 +17,4 @@
         "views/sale_order_views.xml",
         "views/sale_subscription_menus.xml",
     ],
-    "installable": True,
 }

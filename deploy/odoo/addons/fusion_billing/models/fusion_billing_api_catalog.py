@@ -2,17 +2,16 @@ from datetime import timedelta
 
 from odoo import api, models
 
-from ..lib.numbers import from_float, plain
 from ..lib.times import format_instant, parse_instant
-from .fusion_billing_charge import PRICE_DIGITS, QUANTITY_DIGITS, TIERED
+from .sale_order import RUNNING_OR_PAST
 
 # A transaction that began before the cursor may commit after it was read; none of ours lives this long.
 OVERLAP = timedelta(minutes=5)
-RUNNING_OR_PAST = ("3_progress", "4_paused", "5_renewed", "6_churn")
 
 
 class FusionBillingApi(models.AbstractModel):
-    _inherit = "fusion.billing.api"
+    # One file per concern of the same interface.
+    _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def fc_catalog(self, since=None):
@@ -143,65 +142,3 @@ class FusionBillingApi(models.AbstractModel):
             [("partner_id", "in", (orders.partner_id | orders.partner_id.commercial_partner_id).ids)], order="id desc"
         )
         return {(link.service_id.id, link.partner_id.id): link.external_id for link in links}
-
-
-class FusionBillingCharge(models.Model):
-    _inherit = "fusion.billing.charge"
-
-    def _fc_catalog_value(self):
-        self.ensure_one()
-        tiers = self.tier_ids._fc_sorted() if self.charge_model in TIERED else ()
-        return {
-            "code": self.code,
-            "name": self.name,
-            "service": self.service_id.code or None,
-            "metric": self.metric_id.code,
-            "plan_code": self.plan_code or None,
-            "plan": self.plan_id.id or None,
-            "product": self.product_id.id,
-            "included_quota": plain(from_float(self.included_quota, QUANTITY_DIGITS[1])),
-            "price_per_unit": plain(from_float(self.price_per_unit, PRICE_DIGITS[1])),
-            "unit_batch": plain(from_float(self.unit_batch, QUANTITY_DIGITS[1])),
-            "charge_model": self.charge_model,
-            "currency": self.currency_id.name,
-            "tiers": [
-                {
-                    "up_to": None if tier._fc_up_to() is None else plain(tier._fc_up_to()),
-                    "price_per_unit": plain(from_float(tier.price_per_unit, PRICE_DIGITS[1])),
-                    "flat_fee": plain(from_float(tier.flat_fee, PRICE_DIGITS[1])),
-                }
-                for tier in tiers
-            ],
-            "active": self.active,
-        }
-
-
-class SaleOrder(models.Model):
-    _inherit = "sale.order"
-
-    def _fc_time_zone(self):
-        """Return the zone whose midnights bound the subscription's periods."""
-        self.ensure_one()
-        return self.partner_id.tz or self.company_id.partner_id.tz or "UTC"
-
-    def _fc_catalog_value(self, customers):
-        """Return the subscription's catalog record, or None for an order that is no running or past one."""
-        self.ensure_one()
-        if self.subscription_state not in RUNNING_OR_PAST or not self.start_date:
-            return None
-        service, partner = self.x_fc_service_id.id, self.partner_id
-        return {
-            "service": self.x_fc_service_id.code,
-            "external_id": self.x_fc_external_id,
-            "customer": customers.get((service, partner.id))
-            or customers.get((service, partner.commercial_partner_id.id)),
-            "partner": partner.id,
-            "plan": self.plan_id.id,
-            "plan_code": self.x_fc_plan_code or None,
-            "currency": self.currency_id.name,
-            "state": "6_churn" if self.state == "cancel" else self.subscription_state,
-            "anchor": self.start_date.isoformat(),
-            "next_invoice_date": self.next_invoice_date and self.next_invoice_date.isoformat() or None,
-            "end_date": self.end_date and self.end_date.isoformat() or None,
-            "time_zone": self._fc_time_zone(),
-        }

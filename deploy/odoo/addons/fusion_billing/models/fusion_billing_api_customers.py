@@ -8,7 +8,8 @@ from .fusion_billing_api import RowError
 
 
 class FusionBillingApi(models.AbstractModel):
-    _inherit = "fusion.billing.api"
+    # One file per concern of the same interface.
+    _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def fc_upsert_customers(self, rows):
@@ -60,7 +61,9 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_claim_email(self, email):
         """Free the e-mail of a claim whose partner has another one by now, and return it."""
-        claims = self.env["fusion.billing.account.link"].search([("email_claim", "=", email)] if email else [(0, "=", 1)])
+        claims = self.env["fusion.billing.account.link"].search(
+            [("email_claim", "=", email)] if email else [(0, "=", 1)]
+        )
         claims.email_claim = False
         claims.flush_recordset(["email_claim"])
         return email

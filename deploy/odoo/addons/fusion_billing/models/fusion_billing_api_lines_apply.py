@@ -11,7 +11,8 @@ COUNTERS_MAX = 2**31 - 1
 
 
 class FusionBillingApi(models.AbstractModel):
-    _inherit = "fusion.billing.api"
+    # One file per concern of the same interface.
+    _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def _fc_apply(self, rows):

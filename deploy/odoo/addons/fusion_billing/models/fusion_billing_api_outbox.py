@@ -5,7 +5,8 @@ OUTBOX_LIMIT_MAX = 1000
 
 
 class FusionBillingApi(models.AbstractModel):
-    _inherit = "fusion.billing.api"
+    # One file per concern of the same interface.
+    _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def fc_outbox_read(self, limit=200):

@@ -12,7 +12,8 @@ ERROR_MAX = 500
 
 
 class FusionBillingApi(models.AbstractModel):
-    _inherit = "fusion.billing.api"
+    # One file per concern of the same interface.
+    _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def fc_upsert_deliveries(self, rows):

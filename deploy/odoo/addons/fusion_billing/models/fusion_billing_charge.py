@@ -3,7 +3,7 @@ import re
 from odoo import Command, api, fields, models
 from odoo.exceptions import ValidationError
 
-from ..lib.numbers import from_float
+from ..lib.numbers import from_float, plain
 from .fusion_billing_code_mixin import CODE
 
 QUANTITY_DIGITS = (20, 6)
@@ -54,9 +54,7 @@ class FusionBillingCharge(models.Model):
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another charge has this code.")
     _unit_batch_positive = models.Constraint("CHECK (unit_batch > 0)", "The unit batch must be above zero.")
-    _quota_not_negative = models.Constraint(
-        "CHECK (included_quota >= 0)", "The included quota cannot be negative."
-    )
+    _quota_not_negative = models.Constraint("CHECK (included_quota >= 0)", "The included quota cannot be negative.")
     _price_not_negative = models.Constraint("CHECK (price_per_unit >= 0)", "The price cannot be negative.")
 
     @api.model_create_multi
@@ -140,3 +138,31 @@ class FusionBillingCharge(models.Model):
         if not self.env.context.get("fc_tiers_with_charge"):
             self.write({})
             self._check_tiers()
+
+    def _fc_catalog_value(self):
+        """Return the charge's catalog record; prices and quantities as exact decimal strings."""
+        self.ensure_one()
+        tiers = self.tier_ids._fc_sorted() if self.charge_model in TIERED else ()
+        return {
+            "code": self.code,
+            "name": self.name,
+            "service": self.service_id.code or None,
+            "metric": self.metric_id.code,
+            "plan_code": self.plan_code or None,
+            "plan": self.plan_id.id or None,
+            "product": self.product_id.id,
+            "included_quota": plain(from_float(self.included_quota, QUANTITY_DIGITS[1])),
+            "price_per_unit": plain(from_float(self.price_per_unit, PRICE_DIGITS[1])),
+            "unit_batch": plain(from_float(self.unit_batch, QUANTITY_DIGITS[1])),
+            "charge_model": self.charge_model,
+            "currency": self.currency_id.name,
+            "tiers": [
+                {
+                    "up_to": None if tier._fc_up_to() is None else plain(tier._fc_up_to()),
+                    "price_per_unit": plain(from_float(tier.price_per_unit, PRICE_DIGITS[1])),
+                    "flat_fee": plain(from_float(tier.flat_fee, PRICE_DIGITS[1])),
+                }
+                for tier in tiers
+            ],
+            "active": self.active,
+        }

@@ -18,7 +18,9 @@ class FusionBillingEvent(models.Model):
     event_id = fields.Char(string="Event ID", required=True, readonly=True, default=lambda self: str(uuid.uuid4()))
     event_type = fields.Char(required=True, readonly=True, index=True)
     time = fields.Datetime(required=True, readonly=True, default=fields.Datetime.now)
-    service_id = fields.Many2one("fusion.billing.service", required=True, readonly=True, index=True, ondelete="restrict")
+    service_id = fields.Many2one(
+        "fusion.billing.service", required=True, readonly=True, index=True, ondelete="restrict"
+    )
     company_id = fields.Many2one(related="service_id.company_id", store=True)
     subscription_id = fields.Many2one("sale.order", readonly=True, index=True, ondelete="set null")
     subscription_external_id = fields.Char(readonly=True)

@@ -1,5 +1,7 @@
 from odoo import Command, fields, models
 
+RUNNING_OR_PAST = ("3_progress", "4_paused", "5_renewed", "6_churn")
+
 
 class SaleOrder(models.Model):
     _name = "sale.order"
@@ -47,14 +49,18 @@ class SaleOrder(models.Model):
         """Add a free recurring line: a subscription without one cannot be confirmed, and a usage plan may have none."""
         self.ensure_one()
         name = self.env._("Subscription %s", self.x_fc_plan_code or self.plan_id.name)
-        product = self.env["product.product"].sudo().search(
-            [
-                ("name", "=", name),
-                ("recurring_invoice", "=", True),
-                ("list_price", "=", 0),
-                ("company_id", "in", [False, self.company_id.id]),
-            ],
-            limit=1,
+        product = (
+            self.env["product.product"]
+            .sudo()
+            .search(
+                [
+                    ("name", "=", name),
+                    ("recurring_invoice", "=", True),
+                    ("list_price", "=", 0),
+                    ("company_id", "in", [False, self.company_id.id]),
+                ],
+                limit=1,
+            )
         )
         if not product:
             product = product.with_company(self.company_id).create(
@@ -118,4 +124,31 @@ class SaleOrder(models.Model):
             "state": self.subscription_state or None,
             "start_date": self.start_date and self.start_date.isoformat() or None,
             "end_date": self.end_date and self.end_date.isoformat() or None,
+        }
+
+    def _fc_time_zone(self):
+        """Return the zone whose midnights bound the subscription's periods."""
+        self.ensure_one()
+        return self.partner_id.tz or self.company_id.partner_id.tz or "UTC"
+
+    def _fc_catalog_value(self, customers):
+        """Return the subscription's catalog record, or None for an order that is no running or past one."""
+        self.ensure_one()
+        if self.subscription_state not in RUNNING_OR_PAST or not self.start_date:
+            return None
+        service, partner = self.x_fc_service_id.id, self.partner_id
+        return {
+            "service": self.x_fc_service_id.code,
+            "external_id": self.x_fc_external_id,
+            "customer": customers.get((service, partner.id))
+            or customers.get((service, partner.commercial_partner_id.id)),
+            "partner": partner.id,
+            "plan": self.plan_id.id,
+            "plan_code": self.x_fc_plan_code or None,
+            "currency": self.currency_id.name,
+            "state": "6_churn" if self.state == "cancel" else self.subscription_state,
+            "anchor": self.start_date.isoformat(),
+            "next_invoice_date": self.next_invoice_date and self.next_invoice_date.isoformat() or None,
+            "end_date": self.end_date and self.end_date.isoformat() or None,
+            "time_zone": self._fc_time_zone(),
         }

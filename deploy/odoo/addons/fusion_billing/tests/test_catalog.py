@@ -58,9 +58,7 @@ class TestCatalog(FusionBillingCase):
         )
         self.assertEqual(records[f"plan/{self.plan.id}"]["unit"], "month")
         self.assertEqual(records[f"service/{self.service.id}"]["api_key_hashes"], [])
-        self.assertEqual(
-            records[f"endpoint/{self.service.id}"]["secrets"], [self.service.sudo().webhook_secret]
-        )
+        self.assertEqual(records[f"endpoint/{self.service.id}"]["secrets"], [self.service.sudo().webhook_secret])
         self.assertEqual(records[f"account_link/{link.id}"]["external_id"], "c1")
         self.assertEqual(records[f"metric/{self.metric.id}"]["aggregation"], "sum")
 

@@ -27,7 +27,9 @@ class TestCustomers(FusionBillingCase):
     def test_one_partner_over_all_services(self):
         self.env["fusion.billing.service"].create({"name": "Other", "code": "test-other"})
         first = self._upsert()
-        self.assertEqual(self._upsert(service="test-other", email="NEW@client.example")["partner_id"], first["partner_id"])
+        self.assertEqual(
+            self._upsert(service="test-other", email="NEW@client.example")["partner_id"], first["partner_id"]
+        )
 
     def test_several_partners_with_the_email_are_a_person_s_decision(self):
         self.env["res.partner"].create([{"name": name, "email": "twice@x.example"} for name in "AB"])

@@ -1,6 +1,6 @@
 from unittest.mock import patch
 
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
 
 from .common import FusionBillingCase
@@ -77,7 +77,7 @@ class TestLinesRefused(FusionBillingCase):
 
         def refuse(records, vals_list):
             if any(vals.get("order_id") == self.order.id for vals in vals_list):
-                raise UserError("not this one")
+                raise ValidationError("not this one")  # pylint: disable=translation-required
             return create(records, vals_list)
 
         with patch.object(line_model, "create", refuse):

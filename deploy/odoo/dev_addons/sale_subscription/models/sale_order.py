@@ -175,9 +175,7 @@ class SaleOrder(models.Model):
             return
         end = self._get_invoice_period()[1]
         self.write({"last_invoice_date": start, "next_invoice_date": end})
-        self.order_line.filtered("recurring_invoice").write(
-            {"last_invoiced_date": fields.Date.subtract(end, days=1)}
-        )
+        self.order_line.filtered("recurring_invoice").write({"last_invoiced_date": fields.Date.subtract(end, days=1)})
 
     def _is_served_on(self, day):
         self.ensure_one()

@@ -4,6 +4,7 @@ Decimals are strings, times UTC with Z. Each record is the whole truth of its ke
 version and ignores the rest.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -11,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from schemas.catalog import Aggregation, ChargeModel
 from schemas.identifiers import Code, ExternalId, overage_key, total_key
-from schemas.usage import Instant, Quantity
+from schemas.money import DERIVED_DIGITS_MAX, format_decimal, parse_decimal
+from schemas.usage import Instant
 
 
 class Version(NamedTuple):
@@ -38,6 +40,14 @@ VersionField = Annotated[
 """A version on the wire: a list of three whole numbers."""
 
 
+Exact = Annotated[
+    Decimal,
+    BeforeValidator(lambda value: parse_decimal(value, DERIVED_DIGITS_MAX), json_schema_input_type=str),
+    PlainSerializer(format_decimal, return_type=str, when_used="json"),
+]
+"""A derived decimal: exact, and allowed more digits than a single counter."""
+
+
 class _Derived(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,7 +63,7 @@ class Total(_Derived):
     """Value of `billing.totals.v1`: the aggregated quantity of one metric in one billing period."""
 
     aggregation: Aggregation
-    quantity: Quantity
+    quantity: Exact
     counters: int
 
     @property
@@ -70,14 +80,14 @@ class Overage(_Derived):
     """
 
     charge: Code
-    total: Quantity
-    quota: Quantity
-    billable_units: Quantity
-    batches: Quantity
-    batch_size: Quantity
-    price_per_unit: Quantity
+    total: Exact
+    quota: Exact
+    billable_units: Exact
+    batches: Exact
+    batch_size: Exact
+    price_per_unit: Exact
     charge_model: ChargeModel
-    amount: Quantity
+    amount: Exact
     currency: str
     counters: int
 
@@ -110,7 +120,7 @@ class Line(BaseModel):
     order_id: int | None
     line_id: int | None
     revision: int
-    amount: Quantity
-    invoiced_amount: Quantity
+    amount: Exact
+    invoiced_amount: Exact
     currency: str
     error: str | None = None

@@ -71,10 +71,22 @@ class Delivery(BaseModel):
     last_error: str | None = Field(None, max_length=500)
 
 
+class Refusal(BaseModel):
+    """Why one counter, or with `index` null the whole record, was refused; `index` is its place in the batch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    index: int | None
+    reason: Reason
+    field: str | None = None
+    message: str = Field(max_length=1000)
+
+
 class Rejected(BaseModel):
     """Value of `billing.rejected.v1`: input that was refused for ever, with all that is needed to replay it.
 
-    `original` is the refused record's value, base64; `counter_index` names the counter where only one was refused.
+    One per refused source record: `original` is that record's value and `original_key` its key, both base64;
+    `refusals` names each refused counter; `reason` and `message` repeat the first of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -83,8 +95,7 @@ class Rejected(BaseModel):
     partition: int
     offset: int
     reason: Reason
-    field: str | None = None
     message: str
-    counter_index: int | None = None
-    original_key: str | None = Field(None, description="the record's key, base64")
+    refusals: list[Refusal] = Field(min_length=1)
+    original_key: str | None = None
     original: str

@@ -3,6 +3,8 @@
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 INTEGER_DIGITS_MAX = 30
+DERIVED_DIGITS_MAX = 72
+"""Sums of 30-digit quantities and their products with prices have more digits than a quantity may have."""
 DECIMAL_PLACES_MAX = 18
 DECIMAL_CONTEXT = Context(prec=120)
 """Wide enough that no sum or product of accepted numbers is ever rounded (30 + 18 digits, squared, with carries)."""
@@ -15,19 +17,20 @@ _PLACES = (
 )
 
 
-def parse_decimal(value: object) -> Decimal:
+def parse_decimal(value: object, integer_digits_max: int = INTEGER_DIGITS_MAX) -> Decimal:
     """Return `value` (text, int or Decimal) as an exact, finite decimal of bounded size.
 
     Raises:
-        ValueError: not a plain decimal number, not finite, or over 30 integer digits or 18 decimal places.
+        ValueError: not a plain decimal number, not finite, or over 30 (else `integer_digits_max`) digits before
+            or 18 after the decimal point.
             Binary floats and booleans are refused: they have lost the cent already.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError("must be a decimal number, as a JSON number or a string")  # noqa: TRY004 -- pydantic wants it
-    if isinstance(value, str) and ("_" in value or len(value) > 2 * (INTEGER_DIGITS_MAX + DECIMAL_PLACES_MAX)):
+    if isinstance(value, str) and ("_" in value or len(value) > 2 * (integer_digits_max + DECIMAL_PLACES_MAX)):
         raise ValueError("must be a plain decimal number")
-    if isinstance(value, int) and value.bit_length() > 4 * INTEGER_DIGITS_MAX:
-        raise ValueError(f"must have at most {INTEGER_DIGITS_MAX} digits before the decimal point")
+    if isinstance(value, int) and value.bit_length() > 4 * integer_digits_max:
+        raise ValueError(f"must have at most {integer_digits_max} digits before the decimal point")
     try:
         number = Decimal(value)
     except InvalidOperation:
@@ -35,8 +38,8 @@ def parse_decimal(value: object) -> Decimal:
     if not number.is_finite():
         raise ValueError("must be finite")
     # adjusted() is the exponent of the leading digit: bounded before anything would write out 10**999999.
-    if number and number.adjusted() >= INTEGER_DIGITS_MAX:
-        raise ValueError(f"must have at most {INTEGER_DIGITS_MAX} digits before the decimal point")
+    if number and number.adjusted() >= integer_digits_max:
+        raise ValueError(f"must have at most {integer_digits_max} digits before the decimal point")
     if number and number.adjusted() < -DECIMAL_PLACES_MAX:
         raise ValueError(f"must have at most {DECIMAL_PLACES_MAX} decimal places")
     number = _without_exponent(number)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 DAY_MS = 24 * 60 * 60 * 1000
+REJECTED_BYTES_MAX = 8 << 20
+"""A refused record of 1 MiB, in base64, with a reason for each of its counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,5 @@ def topic_config(topic: Topic) -> dict[str, str]:
     if topic.cleanup == "compact":
         # Small segments: the active one is never compacted, and every role reads these topics at its start.
         return {"cleanup.policy": "compact", "segment.ms": str(600_000), "min.cleanable.dirty.ratio": "0.1"}
-    days = topic.retention_days or 0
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+    config = {"cleanup.policy": "delete", "retention.ms": str((topic.retention_days or 0) * DAY_MS)}
+    return config | {"max.message.bytes": str(REJECTED_BYTES_MAX)} if topic is REJECTED else config

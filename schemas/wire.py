@@ -8,7 +8,7 @@ the good ones go on. Both paths accept the same counters; a property test holds 
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -68,12 +68,30 @@ class CounterColumns:
         """Number of counters."""
         return len(self.keys)
 
+    def index_of(self, position: int) -> int:
+        """Return the position in the published batch of the counter at `position` here."""
+        return position if self.indexes is None else self.indexes[position]
+
+    def select(self, positions: Sequence[int]) -> "CounterColumns":
+        """Return the counters at these positions; the dictionaries stay as they are."""
+        return replace(
+            self,
+            subscription=[self.subscription[i] for i in positions],
+            metric=[self.metric[i] for i in positions],
+            period=[self.period[i] for i in positions],
+            keys=[self.keys[i] for i in positions],
+            quantities=[self.quantities[i] for i in positions],
+            revisions=self.revisions and [self.revisions[i] for i in positions],
+            properties=self.properties and [self.properties[i] for i in positions],
+            indexes=[self.index_of(i) for i in positions],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedCounter:
-    """One counter of a batch that was refused: its position, the field and why."""
+    """One counter of a batch that was refused: its position (null: the whole batch), the field and why."""
 
-    index: int
+    index: int | None
     reason: Reason
     field: str | None
     message: str
@@ -117,6 +135,23 @@ def encode_batch(service: str, counters: Iterable[Counter]) -> bytes:
     if any(properties):
         document["properties"] = properties
     return msgspec.json.encode({"schema_version": SCHEMA_VERSION, "service": service, "columns": document})
+
+
+def to_counters(columns: CounterColumns) -> list[Counter]:
+    """Return checked columns as counters, one object each."""
+    return [
+        Counter(
+            subscription=columns.subscriptions[columns.subscription[i]],
+            metric=columns.metrics[columns.metric[i]],
+            quantity=Decimal(columns.quantities[i]),
+            period_start=from_micros(columns.periods[columns.period[i]][0]),
+            period_end=from_micros(columns.periods[columns.period[i]][1]),
+            idempotency_key=columns.keys[i],
+            revision=columns.revisions[i] if columns.revisions else 0,
+            properties=(columns.properties[i] if columns.properties else None) or {},
+        )
+        for i in range(len(columns))
+    ]
 
 
 def decode_batch(value: bytes) -> tuple[CounterColumns, list[RefusedCounter]]:

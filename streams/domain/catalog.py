@@ -1,13 +1,13 @@
 """The catalog as the meter sees it: which cycle a subscription has, which metric a code names, which charges apply."""
 
 from dataclasses import dataclass, field
-from datetime import date
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
 from schemas.catalog import CatalogEntry, Charge, Metric, Plan, Subscription, catalog_entry
-from schemas.periods import Cycle, Period
+from schemas.periods import Cycle
+from schemas.wire import from_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +129,16 @@ def applies(charge: Charge, subscription: Subscription) -> bool:
     return charge.plan_code == subscription.plan_code and charge.plan in (None, subscription.plan)
 
 
-def is_invoiced(period: Period, subscription: Subscription) -> bool:
-    """Tell whether Odoo's invoicing has passed the period: then new terms must not touch it any more.
+def is_invoiced(period_end: int, subscription: Subscription) -> bool:
+    """Tell whether Odoo's invoicing has passed the period that ends at `period_end` (microseconds since 1970 UTC).
 
     On `next_invoice_date` the period that ends there is invoiced and the date moves on, so a period is invoiced
-    when it ended before that date.
+    when it ended before that date. New terms must not touch it any more.
     """
-    return (
-        subscription.next_invoice_date is not None and _local_end(period, subscription) < subscription.next_invoice_date
-    )
-
-
-def _local_end(period: Period, subscription: Subscription) -> date:
-    return period.end.astimezone(ZoneInfo(subscription.time_zone)).date()
+    if subscription.next_invoice_date is None:
+        return False
+    local_end = from_micros(period_end).astimezone(ZoneInfo(subscription.time_zone)).date()
+    return local_end < subscription.next_invoice_date
 
 
 def _merge(one: Touched, other: Touched) -> Touched:

@@ -1,0 +1,1 @@
+"""Adapters of outside libraries that more than one package needs, handed in by the composition root."""

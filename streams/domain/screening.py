@@ -1,0 +1,46 @@
+"""Checks that need the catalog: well-formed counters that their metric does not allow."""
+
+from typing import Protocol
+
+from schemas.catalog import Metric
+from schemas.errors import Reason
+from schemas.wire import CounterColumns, RefusedCounter
+
+
+class Metrics(Protocol):
+    """What screening asks the catalog."""
+
+    def metric(self, service: str, code: str) -> Metric | None:
+        """Return a metric, or null while it is unknown."""
+        ...
+
+
+def screen(counters: CounterColumns, catalog: Metrics) -> tuple[CounterColumns, list[RefusedCounter]]:
+    """Return the counters that their metrics allow, and the refused ones.
+
+    A counter of a metric that the catalog does not know yet is allowed: it waits in the store.
+    """
+    if not counters.keys or min(counters.quantities) >= 0:
+        return counters, []
+    forbidding = {
+        number
+        for number, code in enumerate(counters.metrics)
+        if (metric := catalog.metric(counters.service, code)) and not metric.allow_negative
+    }
+    bad = {
+        position
+        for position, (number, quantity) in enumerate(zip(counters.metric, counters.quantities, strict=True))
+        if quantity < 0 and number in forbidding
+    }
+    if not bad:
+        return counters, []
+    refused = [
+        RefusedCounter(
+            counters.index_of(position),
+            Reason.NEGATIVE_QUANTITY,
+            "quantity",
+            f"quantity must not be negative for metric {counters.metrics[counters.metric[position]]}",
+        )
+        for position in sorted(bad)
+    ]
+    return counters.select([position for position in range(len(counters)) if position not in bad]), refused

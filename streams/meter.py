@@ -1,0 +1,146 @@
+"""The meter: the catalog in memory and one worker per assigned partition, whatever framework feeds it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import structlog
+
+from schemas import topics
+from schemas.errors import BrokerUnavailable, OwnershipLost
+from schemas.settings import Settings
+from streams import metrics
+from streams.domain.catalog import CatalogView, Touched
+from streams.kafka_client import FencedPublisher, LogReader
+from streams.partition_worker import Neighbours, PartitionWorker
+from streams.records import LogRecord
+
+log = structlog.get_logger()
+
+
+class Meter:
+    """Deduplicates, aggregates and rates the partitions it is given.
+
+    Call `start` once, then `assign` and `revoke` as the group decides, `apply` for each record in partition order, and
+    `stop`. `on_failure` is called with an error that no retry mends; the process must end then, as a restart from
+    snapshot and log is the only safe way on.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[BaseException], None]) -> None:
+        self._settings = settings
+        self._on_failure = on_failure
+        self._catalog = CatalogView()
+        self._catalog_log = LogReader(settings, settings.topic(topics.CATALOG))
+        self._usage_log = LogReader(settings, settings.topic(topics.USAGE))
+        self._neighbours: Neighbours | None = None
+        self._workers: dict[int, PartitionWorker] = {}
+        self._idle: dict[int, PartitionWorker] = {}
+        self._tail: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the catalog has been read and partitions are at work."""
+        return self._neighbours is not None and bool(self._workers)
+
+    async def start(self) -> None:
+        """Read the catalog to its end, before anything is rated, and follow it from there."""
+        first, end = await self._catalog_log.bounds(0)
+        async for record in self._catalog_log.read(0, first, end):
+            self._update_catalog(record)
+        self._catalog.next_offset = end
+        partitions = await self._usage_log.partitions()
+        self._neighbours = Neighbours(self._settings, self._catalog, self._usage_log, partitions)
+        self._tail = self._supervised(self._follow_catalog(), "catalog")
+        log.info("catalog.read", next_offset=end, partitions=partitions)
+
+    async def assign(self, partitions: Iterable[int]) -> None:
+        """Take up these partitions: from memory where the store is still there, else from snapshot and log."""
+        async with self._changing:
+            wanted = set(partitions)
+            for partition in sorted(wanted - self._workers.keys()):
+                worker = self._idle.pop(partition, None)
+                if worker is None:
+                    worker = self._worker(partition)
+                    await worker.open()
+                else:
+                    await worker.reopen()
+                worker.start(self._supervised)
+                self._workers[partition] = worker
+            for partition in sorted(self._idle):
+                await self._idle.pop(partition).snapshot()
+
+    async def revoke(self, partitions: Iterable[int]) -> None:
+        """Stop work on these partitions; the stores stay in memory until the next assignment decides."""
+        async with self._changing:
+            for partition in sorted(set(partitions) & self._workers.keys()):
+                worker = self._workers.pop(partition)
+                await worker.pause()
+                self._idle[partition] = worker
+
+    async def apply(self, record: LogRecord) -> bool:
+        """Apply one record; false if its partition is not (any more) one of ours and the record is someone else's."""
+        while (worker := self._workers.get(record.partition)) is not None:
+            try:
+                await worker.apply(record)
+            except BrokerUnavailable as error:
+                # Only filling a gap reads from the broker; the record stays ours until that has worked.
+                log.warning("gap.postponed", partition=record.partition, error=str(error))
+                await asyncio.sleep(error.retry_after_s)
+            except Exception as error:
+                self._on_failure(error)
+                raise
+            else:
+                return True
+        return False
+
+    async def next_offset(self, partition: int) -> int:
+        """Return the first record of a partition that its store has not applied."""
+        worker = self._workers.get(partition) or self._idle[partition]
+        return worker.next_offset
+
+    async def stop(self) -> None:
+        """Publish what is dirty, save snapshots and end."""
+        async with self._changing:
+            if self._tail is not None:
+                self._tail.cancel()
+            for worker in self._workers.values():
+                await worker.close()
+            for worker in self._idle.values():
+                await worker.snapshot()
+            self._workers.clear()
+            self._idle.clear()
+
+    def _worker(self, partition: int) -> PartitionWorker:
+        if self._neighbours is None:
+            raise OwnershipLost("the meter has not read its catalog yet")
+        settings = self._settings
+        # The id belongs to the partition, not to the worker: whoever starts it last shuts out the others.
+        name = f"{settings.topic_prefix}meter-{settings.usage_epoch}-{partition}"
+        return PartitionWorker(partition, self._neighbours, FencedPublisher(settings, name))
+
+    async def _follow_catalog(self) -> None:
+        while True:
+            try:
+                async for record in self._catalog_log.read(0, self._catalog.next_offset):
+                    touched = self._update_catalog(record)
+                    for worker in (*self._workers.values(), *self._idle.values()):
+                        worker.catalog_changed(touched)
+                    metrics.WAITING.set(sum(len(worker.waiting) for worker in self._workers.values()))
+            except BrokerUnavailable as error:
+                log.warning("catalog.reading_postponed", error=str(error))
+                await asyncio.sleep(error.retry_after_s)
+
+    def _update_catalog(self, record: LogRecord) -> Touched:
+        return self._catalog.update((record.key or b"").decode(errors="replace"), record.value, record.offset)
+
+    def _supervised(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a background task whose failure is never only logged."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._on_failure(error)
+
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(done)
+        return task

@@ -1,0 +1,21 @@
+"""All metrics of the meter. Labels are bounded: reasons and partitions, never tenants."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+COUNTERS_APPLIED = Counter(
+    "fusion_counters_applied", "counters applied, by what they did to their key", ["outcome"]
+)  # inserted, replaced, duplicate, superseded
+COUNTERS_REJECTED = Counter("fusion_counters_rejected", "counters or records refused for ever", ["reason"])
+COUNTERS_STRADDLING = Counter("fusion_counters_straddling", "counters that reach over their billing period's end")
+COUNTERS_FORWARDED = Counter("fusion_counters_forwarded", "counters that came on a wrong partition and were sent on")
+APPLIED_OFFSET = Gauge("fusion_applied_offset", "last usage record in the store", ["partition"])
+STORE_ROWS = Gauge("fusion_store_rows", "live idempotency keys", ["partition"])
+STORE_BYTES = Gauge("fusion_store_bytes", "bytes held by columns and index", ["partition"])
+RESTORE_REMAINING = Gauge("fusion_restore_records_remaining", "records still to replay from the log", ["partition"])
+WAITING = Gauge("fusion_waiting_aggregates", "aggregates whose subscription or metric the catalog does not know")
+RECORDS_PUBLISHED = Counter("fusion_records_published", "derived records acknowledged by Kafka", ["topic"])
+FLUSH_DURATION = Histogram("fusion_flush_duration_seconds", "one publication of changed aggregates")
+SNAPSHOT_DURATION = Histogram("fusion_snapshot_duration_seconds", "writing one snapshot, in its thread")
+SNAPSHOT_FAILURES = Counter("fusion_snapshot_failures", "snapshots that could not be written")
+OWNERSHIP_LOST = Counter("fusion_ownership_lost", "partitions taken over by another worker while in use")
+RATING_FAILURES = Counter("fusion_rating_failures", "aggregates left unrated because their charge is unusable")

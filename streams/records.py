@@ -1,0 +1,23 @@
+"""Kafka records as the meter passes them around, free of any client library."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record of a log."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to publish; `partition` null leaves it to the key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    partition: int | None = None

@@ -12,3 +12,7 @@ GATEWAY_REQUEST_SECONDS = Histogram(
 )
 GATEWAY_REFUSED_COUNTERS = Counter("fusion_gateway_refused_counters_total", "Counters answered with 400", ["field"])
 GATEWAY_UNACKED_RECORDS = Gauge("fusion_gateway_unacked_records", "Records that wait for Kafka's acknowledgement")
+FEED_CATALOG_CHANGES = Counter("fusion_feed_catalog_changes_total", "Catalog records published", ["outcome"])
+FEED_EVENTS = Counter("fusion_feed_events_total", "Lifecycle events published and acknowledged to Odoo")
+FEED_FAILING = Gauge("fusion_feed_failing", "1 while this job of the feed cannot do its work", ["job"])
+FEED_UNREADABLE = Counter("fusion_feed_unreadable_total", "Records from Odoo that do not fit the contract", ["kind"])

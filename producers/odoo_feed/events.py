@@ -1,0 +1,55 @@
+"""From Odoo's outbox to records of `events.v1`. Pure."""
+
+from collections.abc import Iterable
+
+from producers.kafka_client import Record
+from producers.odoo_feed.catalog import canonical_json
+from schemas.events import LifecycleEvent
+from schemas.identifiers import usage_key
+from schemas.odoo_rpc import OutboxEvent
+from schemas.periods import format_instant
+
+SOURCE = "/fusion-billing/odoo"
+
+
+def lifecycle_event(row: OutboxEvent) -> LifecycleEvent:
+    """Return the event of an outbox row; its id is the row's stable public one, the same on every try.
+
+    Raises:
+        ValueError: the row does not fit the contract.
+    """
+    return LifecycleEvent.model_validate({**row, "id": row["event_id"]})
+
+
+def event_record(event: LifecycleEvent, topic: str) -> Record:
+    """Return the event as a record, with the headers of CloudEvents' Kafka binding."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_type": event.type,
+        "ce_source": SOURCE,
+        "ce_time": format_instant(event.time),
+        "content-type": "application/json",
+    }
+    return Record(
+        topic,
+        canonical_json(event.model_dump(mode="json")),
+        key=usage_key(event.service, event.subscription or event.customer or "").encode(),
+        headers=tuple((name, value.encode()) for name, value in headers.items()),
+    )
+
+
+def in_waves(records: Iterable[Record]) -> list[list[Record]]:
+    """Return the records in waves, each with at most one record per key, in order.
+
+    Waiting for a wave before sending the next keeps the order per key also when a record fails and is sent again.
+    """
+    waves: list[list[Record]] = []
+    depth: dict[bytes | None, int] = {}
+    for record in records:
+        wave = depth.get(record.key, 0)
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(record)
+        depth[record.key] = wave + 1
+    return waves

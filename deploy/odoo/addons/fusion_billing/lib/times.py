@@ -4,7 +4,7 @@ from datetime import date, datetime, timezone
 
 
 def parse_instant(value, field):
-    """Return an RFC 3339 instant as naive UTC, in whole seconds as Odoo keeps them; raise ValueError naming `field` otherwise."""
+    """Return an RFC 3339 instant as naive UTC, cut to whole seconds; raise ValueError naming `field` otherwise."""
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):

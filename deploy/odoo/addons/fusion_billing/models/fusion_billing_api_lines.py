@@ -6,8 +6,8 @@ import psycopg2
 from odoo import api, models
 from odoo.exceptions import ConcurrencyError, UserError
 
-from ..lib.numbers import from_float, money
-from ..lib.overage import Book, parse_overage, parse_version
+from ..lib.numbers import money
+from ..lib.overage import parse_overage, parse_version
 
 KEY_SHOWN_MAX = 512
 ERROR_MAX = 500
@@ -81,31 +81,6 @@ class FusionBillingApi(models.AbstractModel):
         return newest
 
     @api.model
-    def _fc_resolve(self, rows):
-        """Find order, charge, usage and lines of each row, with one query each."""
-        wanted = [row.overage for row in rows]
-        orders = self.env["sale.order"].search(
-            [
-                ("x_fc_service_id.code", "in", list({overage.service for overage in wanted})),
-                ("x_fc_external_id", "in", list({overage.subscription for overage in wanted})),
-            ]
-        )
-        order_by_id = {(order.x_fc_service_id.code, order.x_fc_external_id): order for order in orders}
-        charges = self.env["fusion.billing.charge"].search(
-            [("code", "in", list({overage.charge for overage in wanted}))]
-        )
-        charge_by_code = {charge.code: charge for charge in charges}
-        keys = [overage.key for overage in wanted]
-        usages = {usage.key: usage for usage in self.env["fusion.billing.usage"].search([("key", "in", keys)])}
-        lines = self.env["sale.order.line"].search([("x_fc_overage_key", "in", keys)]).grouped("x_fc_overage_key")
-        for row in rows:
-            overage = row.overage
-            row.order = order_by_id.get((overage.service, overage.subscription), self.env["sale.order"])
-            row.charge = charge_by_code.get(overage.charge, self.env["fusion.billing.charge"])
-            row.usage = usages.get(overage.key, self.env["fusion.billing.usage"])
-            row.lines = lines.get(overage.key, self.env["sale.order.line"]).sorted("x_fc_revision")
-
-    @api.model
     def _fc_needs_work(self, row):
         """Tell whether a row changes anything; set the status of one that does not."""
         overage, usage = row.overage, row.usage
@@ -127,57 +102,6 @@ class FusionBillingApi(models.AbstractModel):
             row.park(refusal)
             return False
         return True
-
-    @api.model
-    def _fc_refusal(self, row):
-        """Return why the row can belong to no order and charge of ours, or None."""
-        overage, order, charge = row.overage, row.order, row.charge
-        if not order:
-            return f"there is no subscription {overage.subscription} of service {overage.service}"
-        if not charge:
-            return f"there is no charge {overage.charge}"
-        if charge.service_id and charge.service_id != order.x_fc_service_id:
-            return f"the charge {overage.charge} belongs to another service"
-        if overage.currency != order.currency_id.name:
-            return f"the amount is in {overage.currency}, the subscription in {order.currency_id.name}"
-        if overage.amount % Decimal(1).scaleb(-order.currency_id.decimal_places):
-            return f"the amount has more decimals than {overage.currency}"
-        return None
-
-    @api.model
-    def _fc_not_billable(self, row):
-        """Return why the order can take no line now, or None. Odoo itself would let some of these pass silently."""
-        order = row.order
-        if order.state != "sale" or order.subscription_state != "3_progress":
-            state = order.subscription_state if order.state == "sale" else order.state
-            return f"the subscription {order.name} is not in progress (its state is {state})"
-        if order.locked:
-            return f"the order {order.name} is locked"
-        if not row.charge.product_id.active:
-            return f"the product of charge {row.overage.charge} is archived"
-        return None
-
-    @api.model
-    def _fc_book(self, row):
-        """Return what the row's key has come to so far."""
-        places = row.order.currency_id.decimal_places
-        open_line = self._fc_open_line(row)
-        fixed = sum((self._fc_line_amount(line) for line in row.lines - open_line), Decimal(0))
-        return Book(
-            fixed=fixed,
-            open_amount=self._fc_line_amount(open_line) if open_line else None,
-            credit_raised=from_float(row.usage.credit_raised, places),
-            credit_applied=from_float(row.usage.credit_applied, places),
-        )
-
-    @api.model
-    def _fc_open_line(self, row):
-        """Return the last line that is not on an invoice yet, or an empty record."""
-        return row.lines.filtered(lambda line: not line._fc_is_frozen())[-1:]
-
-    @api.model
-    def _fc_line_amount(self, line):
-        return from_float(line.price_unit * line.product_uom_qty, line.currency_id.decimal_places)
 
     @api.model
     def _fc_apply_all(self, rows):

@@ -1,11 +1,9 @@
 from decimal import Decimal
 
 from odoo import api, models
-from odoo.tools import format_date
 
-from ..lib.numbers import from_float, grouped, money
+from ..lib.numbers import from_float
 from ..lib.overage import settle
-from ..lib.periods import shown_days
 
 COUNTERS_MAX = 2**31 - 1
 
@@ -165,51 +163,3 @@ class FusionBillingApi(models.AbstractModel):
             "x_fc_period_start": overage.period_start,
             "x_fc_period_end": overage.period_end,
         }
-
-    @api.model
-    def _fc_describe(self, row, line_amount):
-        """Return the line's text for the customer: charge, period (its last day inclusive) and the arithmetic."""
-        order, overage, currency = row.order, row.overage, row.order.currency_id
-        env = self.with_context(lang=order.partner_id.lang or self.env.lang).env
-        days = shown_days(overage.period_start, overage.period_end, order._fc_time_zone())
-        first, last = (format_date(env, day) for day in days)
-        sentences = [
-            env._("%(charge)s, %(first)s to %(last)s", charge=row.charge.name, first=first, last=last),
-            self._fc_describe_units(env, overage),
-            self._fc_describe_price(env, overage, f"{money(overage.amount, currency)} {currency.name}"),
-        ]
-        if line_amount != overage.amount:
-            sentences.append(
-                env._(
-                    "of which settled before: %(before)s %(currency)s; this line: %(amount)s %(currency)s",
-                    before=money(overage.amount - line_amount, currency),
-                    amount=money(line_amount, currency),
-                    currency=currency.name,
-                )
-            )
-        return "\n".join(sentences)
-
-    @api.model
-    def _fc_describe_units(self, env, overage):
-        if overage.charge_model == "package":
-            return env._("%(total)s used", total=grouped(overage.total))
-        return env._(
-            "%(total)s used, %(quota)s included: %(units)s over",
-            total=grouped(overage.total),
-            quota=grouped(overage.quota),
-            units=grouped(overage.billable_units),
-        )
-
-    @api.model
-    def _fc_describe_price(self, env, overage, amount):
-        if overage.charge_model in ("standard", "package"):
-            return env._(
-                "%(batches)s × %(size)s units at %(price)s = %(amount)s",
-                batches=grouped(overage.batches),
-                size=grouped(overage.batch_size),
-                price=grouped(overage.price_per_unit),
-                amount=amount,
-            )
-        if overage.charge_model == "volume":
-            return env._("all at the price of the tier reached: %(amount)s", amount=amount)
-        return env._("each tier at its own price: %(amount)s", amount=amount)

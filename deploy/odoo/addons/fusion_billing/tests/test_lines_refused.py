@@ -70,6 +70,11 @@ class TestLinesRefused(FusionBillingCase):
         foreign = self.charge.copy({"service_id": other.id, "name": "Foreign"})
         self._assert_parked(self.upsert_one("1.00", charge=foreign.code), "another service")
 
+    def test_other_company_s_charge_parks(self):
+        self.charge.service_id = False
+        self.charge.company_id = self.env["res.company"].create({"name": "Elsewhere"})
+        self._assert_parked(self.upsert_one("100.00"), "another company")
+
     def test_odoo_s_refusal_parks_that_order_only(self):
         other = self._subscribe("sub/2")
         line_model = type(self.env["sale.order.line"])

@@ -1,0 +1,113 @@
+"""Records to rows and answers to lines."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.derived import LineStatus, Version
+from schemas.errors import InvariantBroken
+from schemas.odoo_rpc import LineResult
+from sinks.odoo.rows import Malformed, Pending, calls_of, check_answer, coalesce, line_of, read_overage, row_of
+from tests.unit.sinks.fakes import overage, record
+
+
+def test_a_row_says_what_the_overage_says_in_plain_text() -> None:
+    """Decimals without exponent, times in UTC with Z, the version as a list."""
+    row = row_of(overage(amount="100.00", version=(1, 42, 7)))
+    assert row == {
+        "key": "nexamaps/sub-1/calls/2026-07-01T00:00:00Z",
+        "version": [1, 42, 7],
+        "service": "nexamaps",
+        "subscription": "sub-1",
+        "charge": "calls",
+        "metric": "api_calls",
+        "period_start": "2026-07-01T00:00:00Z",
+        "period_end": "2026-08-01T00:00:00Z",
+        "total": "6000000",
+        "quota": "5000000",
+        "billable_units": "1000000",
+        "batches": "1000",
+        "batch_size": "1000",
+        "price_per_unit": "0.1",
+        "charge_model": "standard",
+        "amount": "100",
+        "currency": "CAD",
+        "counters": 3,
+    }
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=30))
+def test_coalescing_keeps_the_newest_version_and_every_record(reads: list[tuple[str, int]]) -> None:
+    """Per key the greatest version survives, the later of equal ones; no record is left without a keeper."""
+    overages = [overage(name, str(offset), (1, version, 0)) for offset, (name, version) in enumerate(reads)]
+    records = [(record(one, offset), one) for offset, one in enumerate(overages)]
+    newest = coalesce(records)
+    kept = sorted(one.offset for pending in newest.values() for one in pending.records)
+    assert kept == list(range(len(reads)))
+    expected: dict[str, tuple[int, int]] = {}
+    for offset, (name, version) in enumerate(reads):
+        expected[name] = max(expected.get(name, (-1, -1)), (version, offset))
+    assert {one.overage.subscription: int(one.overage.amount) for one in newest.values()} == {
+        name: offset for name, (_, offset) in expected.items()
+    }
+
+
+@given(st.integers(0, 30), st.integers(1, 7), st.integers(1, 3000))
+def test_calls_are_bounded_and_lose_nothing(rows: int, rows_max: int, bytes_max: int) -> None:
+    """All rows in order, never too many in one call, too many bytes only for a row alone."""
+    pendings = [Pending(one, [record(one)]) for one in (overage(f"s{number}") for number in range(rows))]
+    calls = list(calls_of(pendings, rows_max, bytes_max))
+    assert [pending for call in calls for pending in call] == pendings
+    assert all(1 <= len(call) <= rows_max for call in calls)
+    sizes = [sum(len(one.records[-1].value or b"") for one in call) for call in calls]
+    assert all(size <= bytes_max or len(call) == 1 for size, call in zip(sizes, calls, strict=True))
+
+
+def test_a_malformed_record_with_readable_key_becomes_a_parked_line() -> None:
+    """Its version, where readable, makes it the newest word on its key."""
+    bad = read_overage(record(b'{"version":[2,9,1],"currency":"EUR"}', key=b"a/b/c/2026-07-01T00:00:00Z"))
+    assert isinstance(bad, Malformed)
+    assert bad.line is not None
+    assert (bad.line.status, bad.line.version, bad.line.currency) == (LineStatus.PARKED, Version(2, 9, 1), "EUR")
+    assert "service" in (bad.line.error or "")
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"nul", b'{"version":[true,1,2]}', b"[" * 100_000])
+@pytest.mark.parametrize("key", [None, b"", b"\xff\xfe"])
+def test_rubbish_with_an_unreadable_key_has_no_line(value: bytes, key: bytes | None) -> None:
+    """It is reported by log and metric only, and raises nothing."""
+    bad = read_overage(record(value, key=key))
+    assert isinstance(bad, Malformed)
+    assert bad.line is None
+
+
+def test_a_record_under_a_foreign_key_is_malformed() -> None:
+    """Compaction would keep it beside the right key's record for ever."""
+    one = overage()
+    assert isinstance(read_overage(record(one.model_dump_json().encode(), key=b"other")), Malformed)
+
+
+def test_a_tombstone_is_no_overage() -> None:
+    """It is settled without a row."""
+    assert read_overage(record(None, key=b"k")) is None
+
+
+def _result(key: str) -> LineResult:
+    return LineResult(
+        key=key, status="created", order_id=1, line_id=2, revision=0, amount="100.00", invoiced_amount="0"
+    )
+
+
+def test_a_line_carries_the_result_and_the_version() -> None:
+    """What Odoo holds, for which version, in which currency."""
+    one = overage(version=(1, 42, 7))
+    line = line_of(one, _result(one.key))
+    assert (line.key, line.version, line.currency) == (one.key, Version(1, 42, 7), "CAD")
+    assert (line.status, line.line_id, str(line.amount)) == (LineStatus.CREATED, 2, "100")
+
+
+def test_an_answer_that_does_not_match_its_rows_stops_the_role() -> None:
+    """Results are matched by order; a wrong order would write the wrong lines."""
+    rows = [row_of(overage("a")), row_of(overage("b"))]
+    with pytest.raises(InvariantBroken):
+        check_answer(rows, [_result(rows[1]["key"]), _result(rows[0]["key"])])

@@ -29,7 +29,7 @@ def due(book: Book, after_s: float = 0) -> list[str]:
 
 
 def test_the_next_event_of_a_subscription_waits_for_the_earlier_one() -> None:
-    """ "restored" never overtakes "suspended", however long that takes."""
+    """The event "restored" never overtakes "suspended", however long that takes."""
     first, second = delivery("suspended", 1), delivery("restored", 2)
     book = book_of(second, first)
     assert due(book) == ["suspended"]

@@ -65,9 +65,7 @@ def test_a_throttling_answer_waits_a_minute_at_least() -> None:
         ("Wed, 99 Jul 2026 11:59:00 GMT", None),
     ],
 )
-def test_retry_after_reads_seconds_and_dates_and_survives_the_rest(
-    header: str | None, expected_s: float | None
-) -> None:
+def test_retry_after_reads_seconds_and_dates_and_survives_garbage(header: str | None, expected_s: float | None) -> None:
     """Garbage, negative and past values are as good as none; huge ones harmless."""
     assert retry_after_s(header, NOW) == expected_s
 

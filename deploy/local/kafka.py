@@ -96,6 +96,11 @@ class Kafka:
         return accepts(self.ports.of(ROLE)) and kafka_client.answers(self.bootstrap)
 
     @property
+    def is_downloaded(self) -> bool:
+        """True when the broker's jars are there."""
+        return self._libs.is_dir()
+
+    @property
     def _libs(self) -> Path:
         return self.layout.shared / "kafka" / fingerprint([], [_POM])
 
@@ -104,7 +109,7 @@ class Kafka:
         return self.layout.data / "kafka"
 
     def _download(self) -> None:
-        if self._libs.is_dir():
+        if self.is_downloaded:
             return
         maven = programs.find("mvn")
         partial = self._libs.with_suffix(".partial")

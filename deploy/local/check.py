@@ -1,0 +1,147 @@
+"""`./deploy/test`: everything the tests need, then all checks and tests, then a table of what they took.
+
+./deploy/test                      all of it
+./deploy/test --fast               what needs no Kafka, PostgreSQL or Odoo
+./deploy/test --keep               leave Kafka and PostgreSQL running for `pytest`
+./deploy/test -- -k outbox -x      the words after `--` go to pytest
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local import programs
+from deploy.local.errors import LocalStackError
+from deploy.local.odoo_config import Server
+from deploy.local.odoo_template import our_addons
+from deploy.local.ports import draw_free_port
+from deploy.local.settings import REPOSITORY, LocalSettings
+from deploy.local.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DIRECTORY = Path(".local/test")
+_PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
+    "lint": ("ruff", "check", "."),
+    "format": ("ruff", "format", "--check", "."),
+    "types": ("mypy",),
+    "layers": ("lint-imports",),
+}
+_NEEDS_STACK = "kafka or odoo or faults"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done, how long it took and whether it went well."""
+
+    results: list[tuple[str, float, bool]] = field(default_factory=list)
+
+    def run(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Run a program with its output on the terminal and note the result."""
+        sys.stderr.write(f"── {name}: {' '.join(argv)}\n")
+        began = time.monotonic()
+        code = subprocess.run(list(argv), cwd=REPOSITORY, env=dict(env), check=False).returncode
+        self.results.append((name, time.monotonic() - began, code == 0))
+
+    @property
+    def is_good(self) -> bool:
+        """True when nothing failed."""
+        return all(is_good for _, _, is_good in self.results)
+
+    def print(self) -> None:
+        """The table at the end."""
+        table = Table("step", "seconds", "result")
+        for name, lasted_s, is_good in self.results:
+            table.add_row(name, f"{lasted_s:.1f}", "[green]ok[/]" if is_good else "[red]failed[/]")
+        Console().print(table)
+
+
+def main(
+    pytest_words: Annotated[list[str] | None, typer.Argument(help="words for pytest, after --")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="only what needs no Kafka, PostgreSQL or Odoo")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the stack running afterwards")] = False,
+) -> None:
+    """Run all checks and tests on a real Kafka, PostgreSQL and Odoo, in a stack of their own.
+
+    Example: ./deploy/test -- -k outbox -x
+    """
+    # A stop from outside must stop what we started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    report, words = Report(), pytest_words or []
+    try:
+        if fast:
+            _checks(report)
+            _pytest(report, ["-m", f"not ({_NEEDS_STACK})", *words], stack=None)
+        else:
+            _with_stack(report, words, keep=keep)
+    except LocalStackError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    finally:
+        report.print()
+    raise typer.Exit(0 if report.is_good else 1)
+
+
+def _with_stack(report: Report, words: Sequence[str], *, keep: bool) -> None:
+    directory = LocalSettings().dir if "FUSION_LOCAL_DIR" in os.environ else DIRECTORY
+    stack = Stack.of(LocalSettings(dir=directory, kafka_fast_start=True, postgres_fsync=False))
+    try:
+        began = time.monotonic()
+        template = stack.up_for_tests()
+        report.results.append(("stack", time.monotonic() - began, True))
+        _checks(report)
+        _addon_tests(report, stack, template)
+        _pytest(report, words, stack=stack)
+    finally:
+        if not keep:
+            stack.down()
+
+
+def _checks(report: Report) -> None:
+    for name, argv in _PYTHON_CHECKS.items():
+        report.run(name, [_tool(argv[0]), *argv[1:]], programs.clean_environment())
+
+
+def _pytest(report: Report, words: Sequence[str], stack: Stack | None) -> None:
+    own = {} if stack is None else {"FUSION_TEST_STACK": str(stack.layout.stack)}
+    report.run("pytest", [_tool("pytest"), *words], {**programs.clean_environment(), **own})
+
+
+def _addon_tests(report: Report, stack: Stack, template: str) -> None:
+    """Odoo's own runner, on a copy of the template, for the tests inside our addons."""
+    odoo = stack.templates.odoo
+    addons = our_addons(odoo.addon_folders)
+    if not addons:
+        return
+    database = f"addons_{secrets.token_hex(6)}"
+    stack.templates.copy(template, database)
+    try:
+        config = odoo.layout.run / "odoo-tests.conf"
+        odoo.write_config(config, Server(database, port=draw_free_port(), gevent_port=draw_free_port()))
+        tags = ",".join(f"/{addon}" for addon in addons)
+        words = ("server", "-c", str(config), "-u", ",".join(addons), "--test-tags", tags, "--stop-after-init")
+        # Only the result counts; a failed test prints itself as an error.
+        report.run("Odoo's tests", odoo.argv(*words, "--log-level=warn"), odoo.environment())
+    finally:
+        stack.templates.drop(database)
+
+
+def _tool(name: str) -> str:
+    return programs.find(name, Path(sys.executable).parent)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,3 +1,4 @@
+import logging
 from collections import defaultdict
 from decimal import Decimal
 
@@ -8,6 +9,8 @@ from odoo.exceptions import ConcurrencyError, UserError
 
 from ..lib.numbers import money
 from ..lib.overage import parse_overage, parse_version
+
+_logger = logging.getLogger(__name__)
 
 KEY_SHOWN_MAX = 512
 ERROR_MAX = 500
@@ -140,13 +143,23 @@ class FusionBillingApi(models.AbstractModel):
         for row in rows:
             if row.status != "parked" or row.usage.error == row.error:
                 continue
-            if row.usage:
-                row.usage.error = row.error
-            else:
-                service = self.env["fusion.billing.service"].search([("code", "=", row.overage.service)], limit=1)
-                row.usage = self.env["fusion.billing.usage"].create(
-                    {**self._fc_usage_identity(row), "service_id": service.id, "error": row.error}
-                )
+            try:
+                with self.env.cr.savepoint():
+                    self._fc_show_error(row)
+            except psycopg2.errors.UniqueViolation:
+                raise
+            except BAD_VALUES:
+                _logger.warning("The parked row %s cannot be shown in Odoo: %s", row.overage.key, row.error)
+
+    @api.model
+    def _fc_show_error(self, row):
+        if row.usage:
+            row.usage.error = row.error
+            return
+        service = self.env["fusion.billing.service"].search([("code", "=", row.overage.service)], limit=1)
+        self.env["fusion.billing.usage"].create(
+            {**self._fc_usage_identity(row), "service_id": service.id, "error": row.error}
+        )
 
     @api.model
     def _fc_report(self, entry, newest):

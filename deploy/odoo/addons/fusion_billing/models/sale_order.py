@@ -39,11 +39,16 @@ class SaleOrder(models.Model):
 
     def action_confirm(self):
         for order in self.filtered(lambda order: order.x_fc_service_id and order.plan_id):
-            if not order.x_fc_external_id:
-                order.x_fc_external_id = str(order.id)
+            order._fc_ensure_external_id()
             if not order.order_line.filtered("recurring_invoice"):
                 order._fc_add_recurring_line()
         return super().action_confirm()
+
+    def _fc_ensure_external_id(self):
+        """Give an order that an app did not name its number as external id: one field to look orders up by."""
+        self.ensure_one()
+        if not self.x_fc_external_id:
+            self.x_fc_external_id = str(self.id)
 
     def _fc_add_recurring_line(self):
         """Add a free recurring line: a subscription without one cannot be confirmed, and a usage plan may have none."""
@@ -110,6 +115,8 @@ class SaleOrder(models.Model):
             before, now = order.x_fc_announced or False, order._fc_lifecycle()
             if now == before:
                 continue
+            # An order may be given to a service after it was confirmed.
+            order._fc_ensure_external_id()
             event = "subscription.resumed" if (before, now) == ("paused", "active") else events.get(now)
             if event:
                 self.env["fusion.billing.event"]._fc_emit(event, order, order._fc_event_data())

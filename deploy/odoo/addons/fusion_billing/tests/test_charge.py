@@ -2,7 +2,7 @@ import psycopg2
 
 from odoo import Command
 from odoo.exceptions import UserError, ValidationError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
 
 from .common import FusionBillingCase
@@ -21,6 +21,20 @@ class TestCharge(FusionBillingCase):
         self.assertEqual((product.name, product.type, product.list_price), ("Usage: Calls over quota", "service", 0))
         self.assertFalse(product.recurring_invoice)
         self.assertEqual(product.taxes_id, self.company.account_sale_tax_id)
+
+    def test_form_needs_neither_name_nor_product(self):
+        form = Form(self.env["fusion.billing.charge"])
+        form.metric_id = self.metric
+        charge = form.save()
+        self.assertEqual((charge.name, charge.product_id.name), ("Calls", "Usage: Calls"))
+
+    def test_tiers_are_entered_in_the_form(self):
+        form = Form(self.charge)
+        form.charge_model = "graduated"
+        for bound in (1000, 0):
+            with form.tier_ids.new() as tier:
+                tier.up_to = bound
+        self.assertEqual(form.save().tier_ids.mapped("up_to"), [1000, 0])
 
     def test_code_is_derived_and_unique(self):
         self.assertEqual(self._charge(plan_code="Maps Test").code, "maps-test.test_calls-2")

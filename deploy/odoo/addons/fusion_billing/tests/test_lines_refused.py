@@ -48,6 +48,12 @@ class TestLinesRefused(FusionBillingCase):
         self.assertEqual(self.upsert_one("5.00", subscription="later")["status"], "created")
         self.assertEqual(self.usage(subscription="later").subscription_id, order)
 
+    def test_absurdly_large_numbers_are_parked_and_do_not_fail_the_call(self):
+        huge = "9" * 30
+        result = self.upsert_one("1.00", subscription="nobody", total=huge, counters=2**62)
+        self._assert_parked(result, "no subscription")
+        self.assertEqual(self.upsert_one("1.00", total=huge, counters=2**62)["status"], "created")
+
     def test_order_that_is_not_in_progress_takes_no_line(self):
         self.order.set_close()
         self._assert_parked(self.upsert_one("100.00"), "6_churn")

@@ -1,7 +1,7 @@
 import hashlib
 
 from odoo.exceptions import AccessError, ValidationError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 
 from .common import FusionBillingCase
 
@@ -18,6 +18,7 @@ class TestService(FusionBillingCase):
         action = self.service.action_open_api_key_wizard()
         key = action["context"]["default_key"]
         self.assertEqual(self.service.api_key_hash, hashlib.sha256(key.encode()).hexdigest())
+        self.assertEqual(Form(self.env["fusion.billing.api.key"].with_context(**action["context"])).key, key)
         dialog = self.env["fusion.billing.api.key"].create({"service_id": self.service.id, "key": key})
         dialog.invalidate_recordset()
         self.assertFalse(dialog.key)

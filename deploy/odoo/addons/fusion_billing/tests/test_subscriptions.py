@@ -1,5 +1,6 @@
 import psycopg2
 
+from odoo import Command
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -41,6 +42,20 @@ class TestSubscriptions(FusionBillingCase):
         self.assertEqual(
             self.env["sale.order"].browse(result["subscription_id"]).x_fc_external_id, result["external_id"]
         )
+
+    def test_confirmed_order_that_is_given_to_a_service_is_announced(self):
+        order = self.env["sale.order"].create(
+            {
+                "partner_id": self.order.partner_id.id,
+                "plan_id": self.plan.id,
+                "order_line": [Command.create({"product_id": self.recurring_product(1).id})],
+            }
+        )
+        order.action_confirm()
+        self.assertEqual(self.events(order), [])
+        order.x_fc_service_id = self.service
+        self.assertEqual(self.events(order), ["subscription.started"])
+        self.assertEqual(order.x_fc_external_id, str(order.id))
 
     def test_order_without_recurring_product_gets_a_free_one(self):
         order = self.env["sale.order"].browse(self._create()["subscription_id"])

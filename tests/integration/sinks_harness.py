@@ -1,0 +1,247 @@
+"""What the sinks' tests share: topics and records, a role in a thread or a process, and an HTTP receiver."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+
+from cryptography.fernet import Fernet
+from pydantic import BaseModel
+
+from deploy.local.settings import REPOSITORY
+from schemas.catalog import Endpoint, catalog_key
+from schemas.derived import Line
+from schemas.events import Delivery, LifecycleEvent
+from schemas.identifiers import usage_key
+from schemas.sealing import seal
+from schemas.settings import Settings, load
+from schemas.topics import CATALOG, DELIVERIES, EVENTS, LINES, OVERAGE, TOPICS, Topic
+from sinks.health import Health
+from sinks.kafka_client import Outgoing, Publisher, TopicReader
+from tests.stack.kafka import TopicMaker
+from tests.stack.waiting import wait_until
+
+SECRET_KEY = Fernet.generate_key().decode()
+ENDPOINT_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+READY_WITHIN_S = 30.0
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The topics of one test and the settings that lead to them."""
+
+    variables: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings a role of this test has."""
+        return load(self.variables)
+
+    def publish_overage(self, *records: tuple[str, bytes | None]) -> None:
+        """Write records of `overage.v1`: key and value."""
+        self._publish(OVERAGE, [Outgoing(key, value) for key, value in records])
+
+    def publish_endpoint(self, endpoint: Endpoint) -> None:
+        """Let the catalog tell an endpoint."""
+        self._publish(CATALOG, [Outgoing(catalog_key(endpoint), endpoint.model_dump_json().encode())])
+
+    def publish_events(self, *events: LifecycleEvent) -> None:
+        """Write lifecycle events in this order."""
+        for event in events:
+            key = usage_key(event.service, event.subscription or event.customer or "")
+            self._publish(EVENTS, [Outgoing(key, event.model_dump_json().encode())])
+
+    def publish_garbage(self, topic: Topic) -> None:
+        """Write a record nobody can read."""
+        self._publish(topic, [Outgoing("no/key", b"\x00 garbage")])
+
+    def lines(self) -> list[Line]:
+        """All records of `lines.v1`, oldest first per key."""
+        return self._read(LINES, Line)
+
+    def deliveries(self) -> dict[str, Delivery]:
+        """The last state of each delivery, by event id."""
+        return {delivery.event_id: delivery for delivery in self._read(DELIVERIES, Delivery)}
+
+    def _publish(self, topic: Topic, records: Sequence[Outgoing]) -> None:
+        publisher = Publisher(self.settings)
+        publisher.publish(self.settings.topic(topic), records)
+        publisher.close()
+
+    def _read(self, topic: Topic, model: type[Model]) -> list[Model]:
+        reader = TopicReader(self.settings, self.settings.topic(topic))
+        try:
+            return [model.model_validate_json(record.value or b"") for record in reader.read_to_end()]
+        finally:
+            reader.close()
+
+
+def make_pipeline(bootstrap: str, prefix: str, topics: TopicMaker, **variables: str) -> Pipeline:
+    """Create the topics of the sinks and return what leads to them."""
+    for topic in TOPICS:
+        topics(topic.name, topic.partitions or 3, {"cleanup.policy": topic.cleanup})
+    return Pipeline(
+        {
+            "FUSION_KAFKA_BOOTSTRAP": bootstrap,
+            "FUSION_TOPIC_PREFIX": prefix,
+            "FUSION_SECRET_KEY": SECRET_KEY,
+            "FUSION_WEBHOOK_ALLOW_PRIVATE": "true",
+            "FUSION_WEBHOOK_FIRST_WAIT_S": "0.1",
+            **variables,
+        }
+    )
+
+
+@contextmanager
+def running(role: Callable[[threading.Event, Health], None]) -> Iterator[Health]:
+    """Run a role in a thread until the block ends; its failure is the test's."""
+    stop, health, failures = threading.Event(), Health(), []
+
+    def work() -> None:
+        try:
+            role(stop, health)
+        except BaseException as error:  # noqa: BLE001 -- raised again below, in the test's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="role")
+    thread.start()
+    try:
+        yield health
+    finally:
+        stop.set()
+        thread.join(READY_WITHIN_S)
+    assert not thread.is_alive(), "the role did not stop"
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def process(role: str, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a role as the process it is in production; killed at the end if it still runs."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FUSION_")}
+    command = [sys.executable, "-c", "from deploy.cli import main; main()", role]
+    child = subprocess.Popen(command, cwd=REPOSITORY, env=inherited | variables, stderr=subprocess.DEVNULL)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+
+
+def stop_politely(child: subprocess.Popen[bytes]) -> int:
+    """Send SIGTERM and return the exit code."""
+    child.send_signal(signal.SIGTERM)
+    return child.wait(READY_WITHIN_S)
+
+
+def endpoint(number: int, url: str, *secrets: str, **facts: Any) -> Endpoint:
+    """Return an endpoint of the service `nexamaps`, its secrets sealed."""
+    sealed = tuple(seal(secret, SECRET_KEY) for secret in secrets or (ENDPOINT_SECRET,))
+    return Endpoint(id=number, service="nexamaps", url=url, sealed_secrets=sealed, **facts)
+
+
+def event(event_id: str, subscription: str = "sub-1", event_type: str = "invoice.paid") -> LifecycleEvent:
+    """Return a lifecycle event."""
+    return LifecycleEvent(
+        id=event_id,
+        type=event_type,
+        time=datetime(2026, 7, 1, tzinfo=UTC),
+        service="nexamaps",
+        subscription=subscription,
+        data={"name": "Zoé", "amount": "113.00"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event_id(self) -> str:
+        """The event's id, from the body."""
+        return str(json.loads(self.body)["id"])
+
+
+@dataclass
+class Receiver:
+    """An app's back end: keeps every request and answers what the test scripted, then 200.
+
+    A path under /hang is never answered before `release`.
+    """
+
+    requests: list[Received] = field(default_factory=list)
+    answers: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=lambda: defaultdict(list))
+    release: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+
+    def ids(self, path: str) -> list[str]:
+        """The event ids received on a path, in order."""
+        return [request.event_id for request in list(self.requests) if request.path == path]
+
+    def wait_for(self, path: str, count: int, deadline_s: float = 30.0) -> list[Received]:
+        """Return the requests on a path once there are so many."""
+
+        def enough() -> list[Received]:
+            found = [request for request in list(self.requests) if request.path == path]
+            assert len(found) >= count, f"{len(found)} requests on {path}"
+            return found
+
+        return wait_until(enough, deadline_s, f"{count} requests on {path}")
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """Serve a receiver on a free loopback port."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.requests.append(Received(self.path, dict(self.headers.items()), body))
+            if self.path.startswith("/hang"):
+                receiver.release.wait()
+            script = receiver.answers[self.path]
+            status, headers = script.pop(0) if script else (200, {})
+            self.send_response(status)
+            for name, value in {"Content-Length": "0", **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing: a killed sender breaks its connection."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="receiver")
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.release.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from producers.kafka_client.records import RECORD_BYTES_MAX, Position, Record, RecordTooLarge
+from producers.kafka_client.unacked import Unacked
 from schemas.errors import BillingError, BrokerUnavailable
 from schemas.settings import Settings, kafka_options
 
 _log = structlog.get_logger("fusion.kafka")
 
 _CONNECT_TIMEOUT_S = 2.0
-_CONNECT_PAUSE_S = 0.25
+_SUPERVISE_S = 0.1
+_DROP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +39,51 @@ class KafkaRecordProducer:
     """The real `RecordProducer`.
 
     `start` returns at once and connects in the background for as long as it takes, so that a role can start before
-    its broker; until then `send` raises BrokerUnavailable at once. A record that is not acknowledged within
-    `ack_timeout_s` fails and is forgotten.
+    its broker; until then `send` raises BrokerUnavailable at once.
+
+    A record that is not acknowledged within `ack_timeout_s` fails, and with it the client: all it holds is dropped
+    and a new client connects. Left to itself, kafka-python 3.0.12 stays silent for ever after the first record that
+    expires while it is being retried (it gives up its producer id and never asks for another), and what it still
+    held would reach the log long after its sender was told to send it again.
     """
 
     def __init__(self, settings: Settings, limits: ProducerLimits | None = None, topics: Sequence[str] = ()) -> None:
         self._limits = limits or ProducerLimits()
         self._topics = tuple(topics)
         self._options = kafka_options(settings) | _producer_options(self._limits)
-        self._producer: Any = None
+        self._client: Any = None
         self._connected = threading.Event()
         self._stopping = threading.Event()
-        self._room = threading.Condition()
-        self._unacked_records = 0
-        self._unacked_bytes = 0
-        self._connector = threading.Thread(target=self._connect, name="kafka-connect", daemon=True)
+        self._unacked = Unacked(self._limits.unacked_records_max, self._limits.unacked_bytes_max)
+        self._supervisor = threading.Thread(target=self._supervise, name="kafka-producer", daemon=True)
 
     def start(self) -> None:
         """Begin to connect in the background."""
-        self._connector.start()
+        self._supervisor.start()
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for the first connection; tell whether it came in time."""
+        """Wait for a connection; tell whether it came in time."""
         return self._connected.wait(timeout_s)
 
     @property
     def unacked_records(self) -> int:
         """Records that were sent and have neither been acknowledged nor given up."""
-        return self._unacked_records
+        return len(self._unacked)
 
     def partitions(self, topic: str) -> int:
         """See `RecordProducer.partitions`; waits for Kafka only for a topic never seen before."""
         try:
-            return len(self._client().partitions_for(topic))
+            return len(self._connected_client().partitions_for(topic))
         except KafkaError as error:
             raise _translated(error) from error
 
     def send(self, record: Record) -> Future[Position]:
         """See `RecordProducer.send`."""
-        client = self._client()
+        client = self._connected_client()
         size_bytes = len(record.value or b"") + len(record.key or b"")
         if size_bytes > RECORD_BYTES_MAX:
             raise RecordTooLarge(f"a record of {size_bytes} bytes exceeds {RECORD_BYTES_MAX}")
-        future: Future[Position] = Future()
-        future.set_running_or_notify_cancel()  # so that a waiter that gives up cannot cancel what Kafka still answers
-        self._reserve(size_bytes)
+        number, future = self._unacked.add(size_bytes, time.monotonic())
         try:
             pending = client.send(
                 record.topic,
@@ -89,86 +92,73 @@ class KafkaRecordProducer:
                 partition=record.partition,
                 headers=list(record.headers),
             )
-        except KafkaError as error:
-            self._release(size_bytes)
+        except (KafkaError, ValueError) as error:  # ValueError: its picture of the topic lacks the partition
+            self._unacked.forget(number)
             raise _translated(error) from error
-        except BaseException:
-            self._release(size_bytes)
-            raise
-        pending.add_callback(self._on_ack(future, size_bytes))
-        pending.add_errback(self._on_failure(future, size_bytes))
+        pending.add_callback(lambda found: self._unacked.settle(number, Position(found.partition, found.offset)))
+        pending.add_errback(lambda error: self._unacked.fail(number, _translated(error)))
         return future
 
     def flush(self, timeout_s: float) -> bool:
         """See `RecordProducer.flush`."""
-        with self._room:
-            return self._room.wait_for(lambda: not self._unacked_records, timeout_s)
+        return self._unacked.wait_empty(timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Send what is queued, within the time given, and disconnect."""
-        self._stopping.set()
+        """Send what is queued, within the time given, and disconnect; what is left then fails."""
         self.flush(timeout_s)
-        if self._connector.is_alive():
-            self._connector.join(timeout_s)
-        if self._producer is not None:
-            with suppress(KafkaError):  # what was not acknowledged has failed its futures already
-                self._producer.close(timeout=1)
+        self._stopping.set()
+        if self._supervisor.is_alive():
+            self._supervisor.join(timeout_s)
+        self._abandon("closed")
 
-    def _client(self) -> Any:
-        if not self._connected.is_set() or self._stopping.is_set():
+    def _connected_client(self) -> Any:
+        client = self._client
+        if client is None or self._stopping.is_set():
             raise BrokerUnavailable("not connected to Kafka")
-        return self._producer
+        return client
 
-    def _reserve(self, size_bytes: int) -> None:
-        with self._room:
-            if (
-                self._unacked_records >= self._limits.unacked_records_max
-                or self._unacked_bytes + size_bytes > self._limits.unacked_bytes_max
-            ):
-                raise BrokerUnavailable("too many records wait for Kafka's acknowledgement")
-            self._unacked_records += 1
-            self._unacked_bytes += size_bytes
-
-    def _release(self, size_bytes: int) -> None:
-        with self._room:
-            self._unacked_records -= 1
-            self._unacked_bytes -= size_bytes
-            self._room.notify_all()
-
-    def _on_ack(self, future: Future[Position], size_bytes: int) -> Callable[[Any], None]:
-        def acknowledged(metadata: Any) -> None:
-            self._release(size_bytes)
-            future.set_result(Position(metadata.partition, metadata.offset))
-
-        return acknowledged
-
-    def _on_failure(self, future: Future[Position], size_bytes: int) -> Callable[[BaseException], None]:
-        def failed(error: BaseException) -> None:
-            self._release(size_bytes)
-            future.set_exception(_translated(error))
-
-        return failed
+    def _supervise(self) -> None:
+        while not self._stopping.wait(_SUPERVISE_S):
+            if self._client is None:
+                self._connect()
+            elif self._unacked.oldest_age_s(time.monotonic()) > self._limits.ack_timeout_s:
+                _log.warning("kafka.not_acknowledging", unacked=len(self._unacked))
+                self._abandon("Kafka did not acknowledge in time")
 
     def _connect(self) -> None:
-        """Try until it works. The port is tried first: a failed constructor leaves its I/O thread behind."""
-        while not self._stopping.is_set():
-            try:
-                if any(_accepts(server) for server in self._options["bootstrap_servers"]):
-                    self._producer = KafkaProducer(**self._options)
-                    for topic in self._topics:
-                        self._producer.partitions_for(topic)
-                    self._connected.set()
-                    _log.info("kafka.connected")
-                    return
-            except KafkaError as error:
-                _log.warning("kafka.connect_failed", error=str(error))
-                self._discard()
-            self._stopping.wait(_CONNECT_PAUSE_S)
+        if not any(_accepts(server) for server in self._options["bootstrap_servers"]):
+            return
+        client: Any = None
+        try:
+            client = KafkaProducer(**self._options)
+            for topic in self._topics:
+                client.partitions_for(topic)
+        except KafkaError as error:
+            _log.warning("kafka.connect_failed", error=f"{type(error).__name__}: {error}")
+            if client is not None:
+                _drop(client)
+            return
+        self._client = client
+        self._connected.set()
+        _log.info("kafka.connected")
 
-    def _discard(self) -> None:
-        if self._producer is not None:
-            self._producer.close(timeout=0)
-            self._producer = None
+    def _abandon(self, why: str) -> None:
+        """Drop the client and all it holds; the next round of supervision connects a new one."""
+        client, self._client = self._client, None
+        self._connected.clear()
+        if client is not None:
+            _drop(client)
+        self._unacked.fail_all(BrokerUnavailable(why))
+
+
+def _drop(client: Any) -> None:
+    """Stop a client without sending what it holds."""
+    with suppress(KafkaError):
+        client.close(timeout=0)  # a time-out here, when it holds anything, leaves its thread running
+    client._sender.force_close()  # noqa: SLF001 -- the only way to make it drop its records
+    client._sender.join(_DROP_S)  # noqa: SLF001
+    with suppress(KafkaError):
+        client.close(timeout=0)
 
 
 def _producer_options(limits: ProducerLimits) -> dict[str, Any]:
@@ -181,8 +171,9 @@ def _producer_options(limits: ProducerLimits) -> dict[str, Any]:
         "allow_auto_create_topics": False,
         "max_block_ms": ack_timeout_ms,
         "request_timeout_ms": ack_timeout_ms,
-        "delivery_timeout_ms": ack_timeout_ms + limits.linger_ms,
-        "bootstrap_timeout_ms": 10_000,
+        # Never: see KafkaRecordProducer, which keeps time itself.
+        "delivery_timeout_ms": 24 * 60 * 60 * 1000,
+        "bootstrap_timeout_ms": 5_000,
     }
 
 

@@ -106,7 +106,9 @@ class OutboxWork:
             except ValueError as error:
                 self._unreadable.add(row["id"])
                 metrics.FEED_UNREADABLE.labels("event").inc()
-                _log.error("feed.event_unreadable", row=row["id"], event_id=row.get("event_id"), problem=str(error))
+                _log.error(
+                    "feed.event_unreadable", row=row["id"], event_id=row.get("event_id"), problem=problem_of(error)
+                )
             else:
                 ids.append(row["id"])
         if not ids:

@@ -1,0 +1,1 @@
+"""Small programs between an app and the pipeline."""

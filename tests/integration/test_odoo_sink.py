@@ -1,0 +1,145 @@
+"""The Odoo sink on a real broker and a real Odoo with our addon."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from deploy.adapters.odoo import OdooRpcTransport
+from schemas.derived import Line, LineStatus
+from sinks.health import Health
+from sinks.odoo import role
+from tests.integration.odoo_harness import OdooBooks, make_books
+from tests.integration.sinks_harness import Pipeline, make_pipeline, running
+from tests.stack.kafka import TopicMaker
+from tests.stack.odoo import OdooServer
+from tests.stack.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
+
+
+@pytest.fixture
+def books(odoo: OdooServer) -> OdooBooks:
+    """Return a service of this test's own with three subscriptions."""
+    return make_books(odoo, 3)
+
+
+@pytest.fixture
+def pipeline(kafka_bootstrap: str, topic_prefix: str, topics: TopicMaker, odoo: OdooServer) -> Pipeline:
+    """Return fresh topics and the way to this Odoo."""
+    return make_pipeline(kafka_bootstrap, topic_prefix, topics, **odoo.variables())
+
+
+def sinking(pipeline: Pipeline) -> AbstractContextManager[Health]:
+    """Run one sink."""
+
+    def work(stop: threading.Event, health: Health) -> None:
+        role.run(pipeline.settings, OdooRpcTransport, stop, health)
+
+    return running(work)
+
+
+@pytest.fixture
+def sink(pipeline: Pipeline) -> Iterator[Health]:
+    """Run one sink for the test."""
+    with sinking(pipeline) as health:
+        yield health
+
+
+def lines_of(pipeline: Pipeline, subscription: str, count: int = 1) -> list[Line]:
+    """Return the subscription's records of lines.v1 once there are so many."""
+
+    def enough() -> list[Line]:
+        found = [line for line in pipeline.lines() if f"/{subscription}/" in line.key]
+        assert len(found) >= count, found
+        return found
+
+    return wait_until(enough, 30, f"{count} records for {subscription} on lines.v1")
+
+
+@pytest.mark.usefixtures("sink")
+def test_an_overage_becomes_one_line_on_the_order(pipeline: Pipeline, books: OdooBooks) -> None:
+    """Amount, quantity 1 and the arithmetic in Odoo; the ids and the version on lines.v1."""
+    pipeline.publish_overage(books.record("sub-0", "100"))
+    [line] = lines_of(pipeline, "sub-0")
+    assert (line.status, str(line.amount), line.currency) == (LineStatus.CREATED, "100", books.currency)
+    assert tuple(line.version) == (1, 1, 0)
+    [held] = books.lines("sub-0")
+    assert (held["id"], held["price_subtotal"], held["product_uom_qty"]) == (line.line_id, 100.0, 1.0)
+    assert line.key == books.overage("sub-0", "100").key
+
+
+@pytest.mark.usefixtures("sink")
+def test_the_same_overage_again_changes_nothing(pipeline: Pipeline, books: OdooBooks) -> None:
+    """One line, whoever sends it however often."""
+    pipeline.publish_overage(books.record("sub-0", "100"))
+    lines_of(pipeline, "sub-0")
+    pipeline.publish_overage(books.record("sub-0", "100"))
+    assert lines_of(pipeline, "sub-0", 2)[-1].status is LineStatus.UNCHANGED
+    assert books.amounts("sub-0") == [100.0]
+
+
+@pytest.mark.usefixtures("sink")
+def test_a_new_amount_updates_the_line_and_an_older_version_does_not(pipeline: Pipeline, books: OdooBooks) -> None:
+    """The last rating counts, in whatever order the records come."""
+    pipeline.publish_overage(books.record("sub-0", "100", offset=5))
+    lines_of(pipeline, "sub-0")
+    pipeline.publish_overage(books.record("sub-0", "40.5", offset=6))
+    assert lines_of(pipeline, "sub-0", 2)[-1].status is LineStatus.UPDATED
+    pipeline.publish_overage(books.record("sub-0", "999", offset=4), books.record("sub-1", "1"))
+    lines_of(pipeline, "sub-1")
+    pipeline.publish_overage(books.record("sub-0", "41", offset=7))
+    wait_until(lambda: books.amounts("sub-0") == [41.0], 30, "the newest amount is held")
+    assert {str(line.amount) for line in lines_of(pipeline, "sub-0")} == {"100", "40.5", "41"}
+
+
+@pytest.mark.usefixtures("sink")
+def test_below_quota_there_is_no_line(pipeline: Pipeline, books: OdooBooks) -> None:
+    """Amount 0 is told as nothing."""
+    pipeline.publish_overage(books.record("sub-0", "0"))
+    assert lines_of(pipeline, "sub-0")[0].status is LineStatus.NOTHING
+    assert books.lines("sub-0") == []
+
+
+@pytest.mark.usefixtures("sink")
+def test_a_poisoned_row_is_parked_and_its_neighbours_are_written(pipeline: Pipeline, books: OdooBooks) -> None:
+    """An order Odoo does not know, and garbage, among good rows."""
+    pipeline.publish_overage(
+        books.record("sub-0", "10"),
+        books.record("nobody", "20"),
+        (f"{books.service}/garbled/x/2026-07-01T00:00:00Z", b"{garbage"),
+        ("\x00", b""),
+        books.record("sub-1", "30"),
+    )
+    for subscription in ("nobody", "garbled"):
+        [parked] = lines_of(pipeline, subscription)
+        assert parked.status is LineStatus.PARKED
+        assert parked.error
+    lines_of(pipeline, "sub-0")
+    lines_of(pipeline, "sub-1")
+    assert (books.amounts("sub-0"), books.amounts("sub-1")) == ([10.0], [30.0])
+
+
+def test_what_a_stopped_sink_has_written_is_not_written_again(pipeline: Pipeline, books: OdooBooks) -> None:
+    """It commits before it leaves; the next one goes on behind it, with records that came meanwhile."""
+    with sinking(pipeline):
+        pipeline.publish_overage(books.record("sub-0", "10"))
+        lines_of(pipeline, "sub-0")
+    pipeline.publish_overage(books.record("sub-1", "20"))
+    with sinking(pipeline):
+        lines_of(pipeline, "sub-1")
+    assert len(lines_of(pipeline, "sub-0")) == 1
+
+
+def test_two_sinks_share_the_work_and_one_takes_over(pipeline: Pipeline, books: OdooBooks) -> None:
+    """A rebalance in the middle loses nothing and doubles nothing."""
+    with sinking(pipeline):
+        pipeline.publish_overage(*(books.record(f"sub-{number}", "1", offset=1) for number in range(3)))
+        with sinking(pipeline):
+            for offset in range(2, 12):
+                pipeline.publish_overage(*(books.record(f"sub-{number}", str(offset), offset) for number in range(3)))
+        for number in range(3):
+            pipeline.publish_overage(books.record(f"sub-{number}", "99", offset=99))
+        for number in range(3):
+            wait_until(lambda name=f"sub-{number}": books.amounts(name) == [99.0], 30, "all hold the last amount")  # type: ignore[misc]

@@ -88,6 +88,21 @@ def webhook_sink() -> None:
     roles.run_webhook_sink()
 
 
+@app.command()
+def demo() -> None:
+    """Start everything and tell the story: counters in, a line, an invoice with HST, a failed payment, a webhook.
+
+    Exit code 0 only if Odoo's own numbers agree. Example: ./deploy/demo
+    """
+    from deploy.local.demo import story  # noqa: PLC0415
+
+    with local.reporting():
+        stack = local.stack_of_settings()
+        stack.up()
+        if not story.show(stack, story.tell(stack)):
+            raise typer.Exit(1)
+
+
 @topics_app.command("apply")
 def topics_apply(as_json: _JsonOption = False) -> None:
     """Create the topics and bring their settings up to date; a second run changes nothing.

@@ -33,8 +33,6 @@ def configure(role: str, log_format: Literal["json", "console"]) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    # odoorpc logs whole calls, passwords included, at DEBUG; the clients' INFO is one line per connection.
-    for noisy in ("odoorpc", "kafka", "aiokafka", "httpx", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Our own lines go through structlog; of the libraries only what someone may have to look at.
+    root.setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(role=role)

@@ -30,7 +30,7 @@ def create_app(settings: Settings, meter: Meter) -> Any:
         f"{settings.topic_prefix}meter",
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap.split(",")],
         broker_credentials=_credentials(settings),
-        datadir=settings.meter_data_dir / "faust",
+        datadir=settings.meter_data_dir,
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,

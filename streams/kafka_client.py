@@ -48,8 +48,7 @@ class LogReader:
 
     async def partitions(self) -> int:
         """Return how many partitions the topic has."""
-        async with AIOKafkaConsumer(**self._options) as consumer:
-            await _or_unavailable(consumer.topics())
+        async with AIOKafkaConsumer(self._topic, **self._options) as consumer:
             return len(consumer.partitions_for_topic(self._topic) or ())
 
     async def bounds(self, partition: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from schemas import topics
-from schemas.errors import BrokerUnavailable, OwnershipLost
+from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
 from streams import metrics
 from streams.domain.catalog import CatalogView, Touched
@@ -37,6 +37,7 @@ class Meter:
         self._idle: dict[int, PartitionWorker] = {}
         self._tail: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._opened = asyncio.Condition()
 
     @property
     def is_ready(self) -> bool:
@@ -50,6 +51,9 @@ class Meter:
             self._update_catalog(record)
         self._catalog.next_offset = end
         partitions = await self._usage_log.partitions()
+        if not partitions:
+            name = self._settings.topic(topics.USAGE)
+            raise ConfigurationError(f"topic {name} does not exist: run `fusion-billing topics apply` first")
         self._neighbours = Neighbours(self._settings, self._catalog, self._usage_log, partitions)
         self._tail = self._supervised(self._follow_catalog(), "catalog")
         log.info("catalog.read", next_offset=end, partitions=partitions)
@@ -67,6 +71,8 @@ class Meter:
                     await worker.reopen()
                 worker.start(self._supervised)
                 self._workers[partition] = worker
+                async with self._opened:
+                    self._opened.notify_all()
             for partition in sorted(self._idle):
                 await self._idle.pop(partition).snapshot()
 
@@ -95,9 +101,13 @@ class Meter:
         return False
 
     async def next_offset(self, partition: int) -> int:
-        """Return the first record of a partition that its store has not applied."""
-        worker = self._workers.get(partition) or self._idle[partition]
-        return worker.next_offset
+        """Return the first record of a partition that its store has not applied, once the store is open.
+
+        Whoever feeds the meter may ask before `assign` has opened the store; the answer waits for it.
+        """
+        async with self._opened:
+            await self._opened.wait_for(lambda: partition in self._workers)
+        return self._workers[partition].next_offset
 
     async def stop(self) -> None:
         """Publish what is dirty, save snapshots and end."""

@@ -18,6 +18,7 @@ _EXIT_FAILURE = 1
 
 def run(settings: Settings, announce: Callable[[Callable[[], bool]], None]) -> None:
     """Run until SIGTERM or SIGINT; `announce` is given the readiness check once there is one."""
+    settings.meter_data_dir.mkdir(parents=True, exist_ok=True)
     meter = Meter(settings, on_failure=_end_process)
     announce(lambda: meter.is_ready)
     app = create_app(settings, meter)

@@ -41,8 +41,8 @@ def up(
 
     Example: ./deploy/up && . .local/env && curl "$FUSION_GATEWAY_URL/api/billing/v1/health"
     """
-    with _reporting():
-        stack = _stack()
+    with reporting():
+        stack = stack_of_settings()
         stack.up(with_roles=roles)
         _print_table(statuses(stack))
         stack.progress.say(f"ready; addresses and credentials are in {stack.layout.env_file}")
@@ -56,8 +56,8 @@ def down(
 
     Example: ./deploy/down --wipe
     """
-    with _reporting():
-        stack = _stack()
+    with reporting():
+        stack = stack_of_settings()
         stopped = stack.down(wipe=wipe)
         stack.progress.say(f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data deleted' if wipe else ''}")
 
@@ -67,8 +67,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON array instead of a table")] = False,
 ) -> None:
     """Show every process with its PID, address and health; exit code 1 unless all are ready."""
-    with _reporting():
-        parts = statuses(_stack())
+    with reporting():
+        parts = statuses(stack_of_settings())
         if as_json:
             typer.echo(json.dumps([asdict(part) for part in parts], indent=1))
         else:
@@ -99,7 +99,8 @@ def statuses(stack: Stack) -> list[PartStatus]:
     return parts
 
 
-def _stack() -> Stack:
+def stack_of_settings() -> Stack:
+    """Return the stack that the `FUSION_LOCAL_…` settings describe."""
     return Stack.of(LocalSettings())
 
 
@@ -112,7 +113,7 @@ def _print_table(parts: Sequence[PartStatus]) -> None:
 
 
 @contextmanager
-def _reporting() -> Iterator[None]:
+def reporting() -> Iterator[None]:
     """Turn what a person can mend into one message and exit code 1, what was asked wrongly into 2."""
     try:
         yield

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BASE_MODULES = ("sale_management", "account", "account_payment", "payment_demo", "l10n_ca")
 ADMIN_LOGIN = ADMIN_PASSWORD = "admin"  # noqa: S105 - of a database that only this machine can reach
 _COUNTRY = "CA"  # before `account`: the company's country decides on chart, currency and taxes
+_PROVINCE = "state_ca_on"  # likewise decides on the default tax: HST 13 %; customers made here inherit it
 _ADDON_FILES = frozenset({".py", ".xml", ".csv", ".po", ".js", ".scss", ".html", ".png", ".svg"})
 
 
@@ -41,7 +42,7 @@ class Templates:
 
     def ensure(self) -> str:
         """The name of the database with everything installed; made if it is missing."""
-        base_key = fingerprint([*PACKAGES, *BASE_MODULES, _COUNTRY])
+        base_key = fingerprint([*PACKAGES, *BASE_MODULES, _COUNTRY, _PROVINCE])
         base = self._ensure(f"fusion_base_{base_key}", self._install_base)
         addons = our_addons(self.odoo.addon_folders)
         if not addons:
@@ -91,11 +92,11 @@ class Templates:
         user = ["--username", ADMIN_LOGIN, "--password", ADMIN_PASSWORD]
         self._odoo(name, "init", "--force", "--country", _COUNTRY, *user, name, command="db")
         # `odoo db init` ends with 0 also when it failed; the company's country is what it sets last.
-        country = (
-            "SELECT count(*) FROM res_company c JOIN res_partner p ON p.id = c.partner_id"
-            " WHERE p.country_id IS NOT NULL"
+        province = (
+            "UPDATE res_partner SET state_id = (SELECT res_id FROM ir_model_data WHERE module = 'base' AND name = '"
+            f"{_PROVINCE}') WHERE country_id IS NOT NULL AND id IN (SELECT partner_id FROM res_company) RETURNING id"
         )
-        if not postgres_client.value(self.odoo.login, name, country):
+        if not postgres_client.value(self.odoo.login, name, province):
             raise LocalStackError(f"Odoo could not prepare its database; see {self._log(name)}")
         self._odoo(name, "-i", ",".join(BASE_MODULES), "--stop-after-init", "--no-http")
 

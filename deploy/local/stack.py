@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # In the order of start; stopped the other way round.
 PARTS = ("kafka", "postgres", "odoo", *ROLES)
+DEMO_APP = "demo-app"  # the demo's webhook receiver: started by the demo, stopped with the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Stack:
     def down(self, *, wipe: bool = False) -> list[str]:
         """Stop everything that runs, last started first; with `wipe` forget all data. Returns what was stopped."""
         with self.locked():
-            stopped = [part for part in reversed(PARTS) if self.processes.stop(part)]
+            stopped = [part for part in (DEMO_APP, *reversed(PARTS)) if self.processes.stop(part)]
             if wipe:
                 for folder in (self.layout.data, self.layout.log, self.layout.run):
                     shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -11,6 +12,7 @@ from schemas.catalog import ChargeModel
 from schemas.identifiers import Code, ExternalId
 from schemas.usage import COUNTERS_MAX, PROPERTIES_MAX, Counter, Instant, Quantity
 
+_WHOLE_DIGITS_MAX = 18
 _ID_MAX = 2**31 - 1  # Odoo's ids are 32-bit
 
 _DECIMAL_SCHEMA: dict[str, Any] = {
@@ -21,7 +23,17 @@ _DECIMAL_SCHEMA: dict[str, Any] = {
     "description": "exact decimal, at most 30 digits before and 18 after the point",
 }
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INSTANT_SCHEMA = {"type": "string", "format": "date-time", "description": "RFC 3339 with offset"}
+_INSTANT_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^(197[1-9]|19[89][0-9]|[2-8][0-9]{3})-",
+    "description": "RFC 3339 with offset",
+}
+_APP_ID_SCHEMA = {
+    "type": "string",
+    "pattern": r"^[^\u0000-\u001f\u007f]{1,255}$",
+    "description": "the app's own id: 1 to 255 bytes of UTF-8, no control characters",
+}
 
 
 def _writable(value: Any) -> Any:
@@ -39,6 +51,13 @@ def _describe_properties(schema: dict[str, Any]) -> None:
     }
 
 
+def _whole(value: object) -> object:
+    """Take 1.0 for 1, as JSON Schema does."""
+    if isinstance(value, Decimal) and value.adjusted() < _WHOLE_DIGITS_MAX and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
 def _date(value: object) -> object:
     if isinstance(value, date):
         return value
@@ -49,7 +68,9 @@ def _date(value: object) -> object:
 
 Text = Annotated[str, Field(max_length=255), AfterValidator(_writable)]
 Day = Annotated[date, BeforeValidator(_date, json_schema_input_type=date)]
-OdooId = Annotated[int, Field(ge=1, le=_ID_MAX, strict=True)]
+_PositiveId = Annotated[int, Field(ge=1, le=_ID_MAX, strict=True)]
+OdooId = Annotated[_PositiveId, BeforeValidator(_whole, json_schema_input_type=_PositiveId)]
+AppId = Annotated[ExternalId, WithJsonSchema(_APP_ID_SCHEMA)]
 Moment = Annotated[Instant, WithJsonSchema(_INSTANT_SCHEMA)]
 
 
@@ -58,11 +79,14 @@ class UsageEvent(Counter):
 
     model_config = ConfigDict(json_schema_extra=_describe_properties)
 
-    subscription: ExternalId = Field(alias="subscription_external_id")
+    subscription: AppId = Field(alias="subscription_external_id")
     metric: Code = Field(alias="metric_code")
     quantity: Annotated[Quantity, WithJsonSchema(_DECIMAL_SCHEMA)]
     period_start: Moment
-    period_end: Moment
+    period_end: Annotated[Instant, WithJsonSchema(_INSTANT_SCHEMA | {"description": "not before period_start"})]
+    idempotency_key: AppId
+
+    _whole_revision = field_validator("revision", mode="before")(_whole)
 
     @field_validator("properties")
     @classmethod
@@ -86,7 +110,7 @@ class UsageAnswer(BaseModel):
 class CustomerRequest(BaseModel):
     """A customer of the app."""
 
-    external_id: ExternalId
+    external_id: AppId
     name: Text | None = None
     email: Text | None = None
 
@@ -109,10 +133,10 @@ class SubscriptionLine(BaseModel):
 class SubscriptionRequest(BaseModel):
     """A subscription to create; with an `external_id` that exists already, that one is answered."""
 
-    external_customer_id: ExternalId
+    external_customer_id: AppId
     plan_id: OdooId
     plan_code: Text | None = None
-    external_id: ExternalId | None = None
+    external_id: AppId | None = None
     start_date: Day | None = None
     lines: list[SubscriptionLine] = Field(max_length=500)
 

@@ -1,0 +1,100 @@
+"""The OpenAPI document is true: generated requests, good and bad, get only the answers it names."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from producers.gateway import create_app
+from producers.gateway.catalog import CatalogView
+from producers.gateway.odoo import OdooCalls
+from producers.testing import FakeOdooTransport, FakeProducer
+from schemas.catalog import Service, catalog_key
+from schemas.settings import load
+
+KEY = "fus_test_contract"
+
+
+def _customers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"external_id": row["external_id"], "status": "ok", "partner_id": 1} for row in rows]
+
+
+def _subscriptions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    state = {"status": "ok", "subscription_id": 1, "subscription_state": "3_progress"}
+    return [{**state, "external_id": row["external_id"] or "1"} for row in rows]
+
+
+def _app(odoo: OdooCalls) -> FastAPI:
+    catalog = CatalogView()
+    service = Service(id=1, code="maps", name="Maps", api_key_hashes=(hashlib.sha256(KEY.encode()).hexdigest(),))
+    catalog.apply(catalog_key(service), service.model_dump_json().encode())
+    return create_app(load({}, gateway_requests_per_s=1e6), FakeProducer(), catalog, odoo)
+
+
+OPERATIONS = [
+    ("GET", "/api/billing/v1/health"),
+    ("GET", "/api/billing/v1/plans"),
+    ("POST", "/api/billing/v1/customers"),
+    ("POST", "/api/billing/v1/subscriptions"),
+    ("POST", "/api/billing/v1/usage"),
+]
+WITH_BODY = [(method, path) for method, path in OPERATIONS if method == "POST"]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Iterator[Any]:
+    """Return the app's document, served in process, its neighbours in memory."""
+    transport = FakeOdooTransport({"fc_upsert_customers": _customers, "fc_create_subscriptions": _subscriptions})
+    odoo = OdooCalls(lambda: transport)
+    app = _app(odoo)
+    yield schemathesis.openapi.from_asgi("/openapi.json", app)
+    app.state.ports.intake.close()
+    odoo.close()
+
+
+def test_the_document_names_every_operation(schema: Any) -> None:
+    """Operations are added here and there together."""
+    found = [result.ok() for result in schema.get_all_operations()]
+    assert sorted((operation.method.upper(), operation.path) for operation in found) == OPERATIONS
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_good_requests_get_documented_answers(schema: Any, method: str, path: str) -> None:
+    """What the document allows is accepted, and status, headers and body of the answer are as documented."""
+    _run(schema[path][method], GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_bad_requests_are_refused_as_documented(schema: Any, method: str, path: str) -> None:
+    """What the document forbids is refused with a documented answer, never with a crash."""
+    _run(schema[path][method], GenerationMode.NEGATIVE)
+
+
+def _run(operation: Any, mode: GenerationMode) -> None:
+    @settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: schemathesis.Case[Any]) -> None:
+        if mode is GenerationMode.POSITIVE:
+            case.body = _mended(case.body)
+        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"})
+
+    check()
+
+
+def _mended(value: Any) -> Any:
+    """Return a generated body with what no schema can say: an end not before its start, at most 18 decimal places."""
+    if isinstance(value, list):
+        return [_mended(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    mended = {name: _mended(entry) for name, entry in value.items()}
+    if "period_start" in mended and "period_end" in mended:
+        mended["period_end"] = mended["period_start"]
+    if isinstance(mended.get("quantity"), float):
+        mended["quantity"] = round(mended["quantity"], 6)
+    return mended

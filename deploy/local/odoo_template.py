@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 BASE_MODULES = ("sale_management", "account", "account_payment", "payment_demo", "l10n_ca")
 ADMIN_LOGIN = ADMIN_PASSWORD = "admin"  # noqa: S105 - of a database that only this machine can reach
 _COUNTRY = "CA"  # before `account`: the company's country decides on chart, currency and taxes
-_PROVINCE = "state_ca_on"  # likewise decides on the default tax: HST 13 %; customers made here inherit it
+# The company's province likewise decides on the default tax, here HST 13 %; new customers inherit it. The update's
+# result also tells whether the database is whole.
+_PROVINCE = """
+    UPDATE res_partner
+    SET state_id = (SELECT res_id FROM ir_model_data WHERE module = 'base' AND name = 'state_ca_on')
+    WHERE country_id IS NOT NULL AND id IN (SELECT partner_id FROM res_company)
+    RETURNING id
+"""
 _ADDON_FILES = frozenset({".py", ".xml", ".csv", ".po", ".js", ".scss", ".html", ".png", ".svg"})
 
 
@@ -92,11 +99,7 @@ class Templates:
         user = ["--username", ADMIN_LOGIN, "--password", ADMIN_PASSWORD]
         self._odoo(name, "init", "--force", "--country", _COUNTRY, *user, name, command="db")
         # `odoo db init` ends with 0 also when it failed; the company's country is what it sets last.
-        province = (
-            "UPDATE res_partner SET state_id = (SELECT res_id FROM ir_model_data WHERE module = 'base' AND name = '"
-            f"{_PROVINCE}') WHERE country_id IS NOT NULL AND id IN (SELECT partner_id FROM res_company) RETURNING id"
-        )
-        if not postgres_client.value(self.odoo.login, name, province):
+        if not postgres_client.value(self.odoo.login, name, _PROVINCE):
             raise LocalStackError(f"Odoo could not prepare its database; see {self._log(name)}")
         self._odoo(name, "-i", ",".join(BASE_MODULES), "--stop-after-init", "--no-http")
 
@@ -120,7 +123,7 @@ class Templates:
         dump = self._dump(name)
         dump.parent.mkdir(parents=True, exist_ok=True)
         if self._files(database).is_dir():
-            shutil.make_archive(str(dump.with_suffix("")), "tar", self._files(database))
+            shutil.copytree(self._files(database), self._cached_files(name), dirs_exist_ok=True)
         partial = dump.with_suffix(".partial")
         self._postgres("pg_dump", "--format=custom", "--compress=1", f"--file={partial}", database)
         partial.rename(dump)
@@ -128,9 +131,8 @@ class Templates:
     def _restore(self, name: str, database: str) -> None:
         postgres_client.create_database(self.odoo.login, database)
         self._postgres("pg_restore", "--no-owner", "--exit-on-error", "--jobs=2", "-d", database, str(self._dump(name)))
-        archive = self._dump(name).with_suffix(".tar")
-        if archive.exists():
-            shutil.unpack_archive(archive, self._files(database), filter="data")
+        if self._cached_files(name).is_dir():
+            shutil.copytree(self._cached_files(name), self._files(database))
 
     def _postgres(self, program: str, *words: str) -> None:
         env = {**programs.clean_environment(), **self.odoo.login.environment()}
@@ -142,15 +144,20 @@ class Templates:
         for database in postgres_client.databases(self.odoo.login):
             if database.startswith(f"{kind}_") and database != name:
                 self.drop(database)
-        for file in self._dump(name).parent.glob(f"{kind}_*"):
-            if file.stem != name:
-                file.unlink()
+        for cached in self._dump(name).parent.glob(f"{kind}_*"):
+            if cached.is_dir() and cached.stem != name:
+                shutil.rmtree(cached)
+            elif cached.stem != name:
+                cached.unlink()
 
     def _files(self, database: str) -> Path:
         return self.odoo.data / "filestore" / database
 
     def _dump(self, name: str) -> Path:
         return self.odoo.layout.cache / "odoo" / f"{name}.dump"
+
+    def _cached_files(self, name: str) -> Path:
+        return self._dump(name).with_suffix(".files")
 
     def _log(self, database: str) -> Path:
         return self.odoo.layout.log / f"odoo-{database.removesuffix('_building')}.log"

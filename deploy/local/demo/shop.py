@@ -33,7 +33,8 @@ class Shop:
     def set_up_catalog(self) -> int:
         """See to metric and charge of the plan `maps-business`; returns the monthly recurrence."""
         metric = self._ensure("fusion.billing.metric", {"code": METRIC}, {"name": "API calls", "aggregation": "sum"})
-        monthly = self.odoo.id_of("sale_subscription.plan_month")
+        every_month = [["billing_period_value", "=", 1], ["billing_period_unit", "=", "month"]]
+        monthly = self._one("sale.subscription.plan", every_month)
         self._ensure(
             "fusion.billing.charge",
             {"plan_code": PLAN_CODE, "metric_id": metric},

@@ -1,0 +1,201 @@
+"""The order of the feed's steps: nothing is forgotten before the next neighbour holds it."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from producers.odoo_feed.mirror import CatalogMirror
+from producers.odoo_feed.role import Job, repeat, wait_s
+from producers.odoo_feed.work import CatalogWork, OutboxWork
+from schemas.errors import BrokerUnavailable, ConfigurationError, OdooRefused, OdooUnavailable
+from schemas.odoo_rpc import OdooBilling
+from schemas.sealing import check_secret_key
+from schemas.settings import Settings
+from tests.unit.odoo_feed.scripted import ScriptedKafka, ScriptedOdoo
+
+SETTINGS = Settings.model_validate(
+    {"secret_key": Fernet.generate_key().decode(), "catalog_full_s": 3600, "catalog_poll_s": 1}
+)
+
+
+@dataclass
+class Feed:
+    """Both jobs over scripted neighbours."""
+
+    odoo: ScriptedOdoo = field(default_factory=ScriptedOdoo)
+    kafka: ScriptedKafka = field(default_factory=ScriptedKafka)
+    mirror: CatalogMirror = field(default_factory=CatalogMirror)
+    ready: threading.Event = field(default_factory=threading.Event)
+    mirror_complete: bool = True
+
+    def __post_init__(self) -> None:
+        """Wire the jobs."""
+        billing = OdooBilling(self.odoo)
+        self.catalog = CatalogWork(SETTINGS, billing, self.kafka, self.mirror, lambda: self.mirror_complete, self.ready)
+        self.outbox = OutboxWork(SETTINGS, billing, self.kafka)
+
+    def published(self) -> list[tuple[str, Any]]:
+        """Return (key, parsed value) of every record."""
+        return [((r.key or b"").decode(), r.value and json.loads(r.value)) for r in self.kafka.records]
+
+
+@pytest.fixture
+def feed() -> Feed:
+    """Return a fresh feed."""
+    return Feed()
+
+
+def plan(number: int, **changes: Any) -> dict[str, Any]:
+    """A plan as Odoo tells it."""
+    value = {"kind": "plan", "id": number, "name": "Monthly", "unit": "month", "count": 1, **changes}
+    return {"key": f"plan/{number}", "value": value}
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    """An outbox row."""
+    return {
+        "id": number,
+        "event_id": f"event-{number}",
+        "type": "invoice.paid",
+        "time": "2026-07-01T00:00:00Z",
+        "service": "nexamaps",
+        "subscription": f"sub-{number % 2}",
+        "customer": None,
+        "data": {},
+        **changes,
+    }
+
+
+def test_the_catalog_waits_until_the_topic_was_read(feed: Feed) -> None:
+    """Without knowing what is there, differences cannot be known."""
+    feed.mirror_complete = False
+    assert feed.catalog.run_once() < 1
+    assert not feed.odoo.calls
+    assert not feed.ready.is_set()
+
+
+def test_first_everything_then_what_changed(feed: Feed) -> None:
+    """Ready after the first full round; later rounds start from the cursor and publish differences only."""
+    feed.odoo.records = [plan(1), plan(2)]
+    feed.catalog.run_once()
+    assert feed.ready.is_set()
+    feed.odoo.records = [plan(2), plan(3)]
+    feed.catalog.run_once()
+    assert [kwargs["since"] for _, kwargs in feed.odoo.calls] == [None, "cursor-1"]
+    assert [key for key, _ in feed.published()] == ["plan/1", "plan/2", "plan/3"]
+
+
+def test_what_is_gone_is_deleted_by_a_full_round(feed: Feed) -> None:
+    """Also what an earlier feed had left behind."""
+    feed.mirror.apply("plan/9", b"left behind")
+    feed.odoo.records = [plan(1)]
+    feed.catalog.run_once()
+    assert feed.published()[-1] == ("plan/9", None)
+    assert feed.mirror.values().keys() == {"plan/1"}
+
+
+def test_a_failed_publication_is_repeated_in_full(feed: Feed) -> None:
+    """Not ready, cursor not moved, mirror unchanged: the next round does it all again."""
+    feed.odoo.records = [plan(1), plan(2)]
+    feed.kafka.failing = {2}
+    with pytest.raises(BrokerUnavailable):
+        feed.catalog.run_once()
+    assert not feed.ready.is_set()
+    feed.catalog.run_once()
+    assert feed.ready.is_set()
+    assert [kwargs["since"] for _, kwargs in feed.odoo.calls] == [None, None]
+    assert feed.mirror.values().keys() == {"plan/1", "plan/2"}
+
+
+def test_a_bad_record_does_not_keep_the_feed_from_being_ready(feed: Feed) -> None:
+    """It is logged; the others are published."""
+    feed.odoo.records = [plan(1, unit="fortnight"), plan(2)]
+    feed.catalog.run_once()
+    assert feed.ready.is_set()
+    assert [key for key, _ in feed.published()] == ["plan/2"]
+
+
+def test_events_are_acknowledged_after_kafka_has_them(feed: Feed) -> None:
+    """In the order of the outbox."""
+    feed.odoo.outbox = [event(1), event(2), event(3)]
+    assert feed.outbox.run_once() == 1
+    assert [value["id"] for _, value in feed.published() if value] == ["event-1", "event-2", "event-3"]
+    assert feed.odoo.acknowledged == [1, 2, 3]
+    feed.outbox.run_once()
+    assert len(feed.kafka.records) == 3
+
+
+def test_events_that_kafka_did_not_take_stay_in_the_outbox(feed: Feed) -> None:
+    """The next round publishes them under the same ids; those of other keys may come twice, none is missing."""
+    feed.odoo.outbox = [event(1), event(2), event(3)]
+    feed.kafka.failing = {1}
+    with pytest.raises(BrokerUnavailable):
+        feed.outbox.run_once()
+    assert feed.odoo.acknowledged == []
+    feed.outbox.run_once()
+    assert feed.odoo.acknowledged == [1, 2, 3]
+    of_sub_1 = [value["id"] for key, value in feed.published() if key == "nexamaps/sub-1"]
+    assert of_sub_1 == ["event-1", "event-3"]
+
+
+def test_an_event_that_does_not_fit_stays_for_a_person(feed: Feed) -> None:
+    """It is never acknowledged, holds up no other, and does not fill the page."""
+    feed.odoo.outbox = [
+        event(number, time="soon" if number <= 200 else "2026-07-01T00:00:00Z") for number in range(1, 252)
+    ]
+    while feed.outbox.run_once() == 0 or len(feed.odoo.acknowledged) < 51:
+        assert len(feed.odoo.calls) < 10
+    assert feed.odoo.acknowledged == list(range(201, 252))
+
+
+def test_a_full_page_is_followed_at_once(feed: Feed) -> None:
+    """A backlog is not worked off at one page per poll."""
+    feed.odoo.outbox = [event(number) for number in range(1, 402)]
+    assert [feed.outbox.run_once() for _ in range(3)] == [0, 0, 1]
+    assert feed.odoo.acknowledged == list(range(1, 402))
+
+
+def test_waits_grow_to_half_a_minute() -> None:
+    """The table of the docstring."""
+    assert [wait_s(failures) for failures in (1, 2, 3, 4, 5, 6, 7, 1000)] == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_one_failing_job_does_not_stop_the_other() -> None:
+    """Each has its own pace and its own failures."""
+    stop = threading.Event()
+    runs = []
+
+    def failing() -> float:
+        raise OdooUnavailable("away")
+
+    def refused() -> float:
+        raise OdooRefused("odoo.exceptions.AccessError", "no")
+
+    def working() -> float:
+        runs.append(1)
+        if len(runs) == 3:
+            stop.set()
+        return 0.0
+
+    repeat([Job("a", failing), Job("b", refused), Job("c", working)], stop)
+    assert len(runs) == 3
+
+
+def test_a_bug_is_not_retried() -> None:
+    """What is neither away nor refused stops the process, so that somebody looks."""
+
+    def broken() -> float:
+        raise KeyError("records")
+
+    with pytest.raises(KeyError):
+        repeat([Job("a", broken)], threading.Event())
+
+
+def test_a_key_that_cannot_seal_stops_the_start() -> None:
+    """One sentence with the remedy."""
+    with pytest.raises(ConfigurationError, match=r"FUSION_SECRET_KEY: .* make one with"):
+        check_secret_key("short")

@@ -33,8 +33,11 @@ class Gateway:
         self.app = create_app(settings, self._producer, self._catalog, self._odoo, self._reader.is_caught_up)
 
     def is_ready(self) -> bool:
-        """Tell whether the catalog has been read in full, so that keys can be judged."""
-        return self._reader.is_caught_up()
+        """Tell whether it has reached Kafka and read the catalog in full, so that keys can be judged.
+
+        Stays true when Kafka goes away later: the caller then gets our 503, which says more than a balancer's.
+        """
+        return self._producer.has_connected and self._reader.is_caught_up()
 
     def start(self) -> None:
         """Connect in the background."""

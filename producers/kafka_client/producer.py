@@ -52,6 +52,7 @@ class KafkaRecordProducer:
         self._topics = tuple(topics)
         self._options = kafka_options(settings) | _producer_options(self._limits)
         self._client: Any = None
+        self._has_connected = False
         self._connected = threading.Event()
         self._stopping = threading.Event()
         self._unacked = Unacked(self._limits.unacked_records_max, self._limits.unacked_bytes_max)
@@ -64,6 +65,11 @@ class KafkaRecordProducer:
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait for a connection; tell whether it came in time."""
         return self._connected.wait(timeout_s)
+
+    @property
+    def has_connected(self) -> bool:
+        """Tell whether there ever was a connection."""
+        return self._has_connected
 
     @property
     def unacked_records(self) -> int:
@@ -139,6 +145,7 @@ class KafkaRecordProducer:
                 _drop(client)
             return
         self._client = client
+        self._has_connected = True
         self._connected.set()
         _log.info("kafka.connected")
 

@@ -50,12 +50,15 @@ class Templates:
     def ensure(self) -> str:
         """The name of the database with everything installed; made if it is missing."""
         base_key = fingerprint([*PACKAGES, *BASE_MODULES, _COUNTRY, _PROVINCE])
-        base = self._ensure(f"fusion_base_{base_key}", self._install_base)
+
+        def base() -> str:
+            return self._ensure(f"fusion_base_{base_key}", self._install_base)
+
         addons = our_addons(self.odoo.addon_folders)
         if not addons:
-            return base
+            return base()
         ours_key = fingerprint([base_key, addons_fingerprint(self.odoo.addon_folders)])
-        return self._ensure(f"fusion_ours_{ours_key}", lambda name: self._install_ours(base, name, addons))
+        return self._ensure(f"fusion_ours_{ours_key}", lambda name: self._install_ours(base(), name, addons))
 
     def copy(self, template: str, name: str) -> None:
         """A new database and its attachments, equal to the template's."""

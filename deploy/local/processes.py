@@ -80,7 +80,7 @@ class Processes:
         write_private(self._pid_file(role), f"{process.pid}\n")
         return process.pid
 
-    def ensure(self, role: str, start: Callable[[], None], is_ready: Callable[[], bool], within_s: float) -> None:
+    def ensure(self, role: str, start: Callable[[], object], is_ready: Callable[[], bool], within_s: float) -> None:
         """Return once the role's process is ready; `start` it when none runs.
 
         Raises: NotReady.

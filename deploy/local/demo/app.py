@@ -37,12 +37,12 @@ _TIMEOUT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the app sent: over HTTP, over the SDK, of these repeated, of these corrections."""
+    """What the app sent: counters over HTTP and over the SDK, how many with a second value, and the sum of the last."""
 
     http: int
     sdk: int
-    repeats: int
-    corrections: int
+    corrected: int
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,12 @@ class App:
                 for counter in counters:
                     client.add(**counter)
                 client.flush(timeout_s=_TIMEOUT_S)
-        return Sent(http=2 * half, sdk=2 * (len(right) - half), repeats=COUNTERS, corrections=WRONG_COUNTERS)
+        return Sent(
+            http=2 * half,
+            sdk=2 * (len(right) - half),
+            corrected=sum(first["quantity"] != last["quantity"] for first, last in zip(wrong, right, strict=True)),
+            quantity=sum(counter["quantity"] for counter in right),
+        )
 
     def _send_http(self, counters: Sequence[dict[str, Any]]) -> None:
         for start in range(0, len(counters), _EVENTS_PER_REQUEST):

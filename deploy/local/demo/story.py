@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from deploy.local.stack import Stack
 
-EXPECTED_TOTAL = Decimal(app_side.COUNTERS * app_side.CALLS_PER_COUNTER)
+EXPECTED_CALLS = 6_000_000
 EXPECTED_OVERAGE = Decimal("100.00")
 EXPECTED_TAX = Decimal("13.00")
 _PATIENCE_S = 90
@@ -82,7 +82,7 @@ def tell(stack: Stack) -> list[Finding]:
         sent = app.send_usage(subscription, _at(period_start) + timedelta(days=1))
     say(
         f"sent {sent.http:,} counters over HTTP and {sent.sdk:,} through the SDK:"
-        f" each twice, {sent.corrections} of them corrected"
+        f" each twice, {sent.corrected} with a corrected quantity"
     )
 
     line = _wait(stack, "the overage line in Odoo", lambda: _when(shop.overage_line(order), EXPECTED_OVERAGE))
@@ -103,8 +103,8 @@ def tell(stack: Stack) -> list[Finding]:
 
     paid = shop.invoice(invoice.id)
     return [
-        Finding("sent, last values", f"{EXPECTED_TOTAL:f}", f"{app_side.COUNTERS * app_side.CALLS_PER_COUNTER}"),
-        Finding("counted by the meter, as Odoo shows it", f"{EXPECTED_TOTAL:f}", f"{counted.normalize():f}"),
+        Finding("calls sent, last values", f"{EXPECTED_CALLS:,}", f"{sent.quantity:,}"),
+        Finding("calls counted, as Odoo shows them", f"{EXPECTED_CALLS:,}", f"{int(counted):,}"),
         Finding("line on the order", f"{EXPECTED_OVERAGE}", f"{line.subtotal}"),
         Finding("invoiced before tax", f"{EXPECTED_OVERAGE}", f"{paid.subtotal}"),
         Finding("HST 13 %", f"{EXPECTED_TAX}", f"{paid.tax}"),

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet
@@ -33,6 +34,7 @@ from tests.stack.waiting import wait_until
 SECRET_KEY = Fernet.generate_key().decode()
 ENDPOINT_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 READY_WITHIN_S = 30.0
+PARTITIONS = 3
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,7 +92,7 @@ class Pipeline:
 def make_pipeline(bootstrap: str, prefix: str, topics: TopicMaker, **variables: str) -> Pipeline:
     """Create the topics of the sinks and return what leads to them."""
     for topic in TOPICS:
-        topics(topic.name, topic.partitions or 3, {"cleanup.policy": topic.cleanup})
+        topics(topic.name, topic.partitions or PARTITIONS, {"cleanup.policy": topic.cleanup})
     return Pipeline(
         {
             "FUSION_KAFKA_BOOTSTRAP": bootstrap,
@@ -128,16 +130,21 @@ def running(role: Callable[[threading.Event, Health], None]) -> Iterator[Health]
 
 @contextmanager
 def process(role: str, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a role as the process it is in production; killed at the end if it still runs."""
+    """Run a role as the process it is in production; killed at the end, its log shown if the block fails."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FUSION_")}
     command = [sys.executable, "-c", "from deploy.cli import main; main()", role]
-    child = subprocess.Popen(command, cwd=REPOSITORY, env=inherited | variables, stderr=subprocess.DEVNULL)
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
+    with TemporaryFile() as log:
+        child = subprocess.Popen(command, cwd=REPOSITORY, env=inherited | variables, stderr=log)
+        try:
+            yield child
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
 
 
 def stop_politely(child: subprocess.Popen[bytes]) -> int:

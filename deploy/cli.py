@@ -5,14 +5,15 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 a difference was found.
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import roles
+from deploy import logs, roles
 from deploy.local import commands as local
+from producers.usage_files import FileFormat
 from schemas.errors import BillingError, ConfigurationError
 from schemas.settings import load
 
@@ -28,11 +29,13 @@ topics_app = typer.Typer(help="The topics this product works on.", no_args_is_he
 app.add_typer(topics_app, name="topics")
 app.registered_commands += local.app.registered_commands
 
+OnError = Literal["stop", "skip"]
 _JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
 def main() -> None:
     """Run the command; what a person can mend is one sentence, not a trace."""
+    logs.configure_for_person()
     try:
         app()
     except ConfigurationError as error:
@@ -86,6 +89,36 @@ def webhook_sink() -> None:
     Example: FUSION_WEBHOOK_SCHEDULE=long fusion-billing webhook-sink
     """
     roles.run_webhook_sink()
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(help="JSON lines or CSV of counters; - reads standard input")],
+    service: Annotated[str, typer.Option(envvar="FUSION_SERVICE", help="code of the app the counters belong to")],
+    file_format: Annotated[FileFormat | None, typer.Option("--format", help="default: by name or content")] = None,
+    on_error: Annotated[OnError, typer.Option(help="at a bad line: stop before anything is sent, or skip it")] = "stop",
+    as_json: _JsonOption = False,
+) -> None:
+    """Publish a file of counters and return once Kafka holds them all; publishing it again is safe.
+
+    Example: fusion-billing publish usage.csv --service nexamaps
+    """
+    from producers.publish import PublishOptions, PublishStopped, publish_file  # noqa: PLC0415
+
+    try:
+        result = publish_file(file, load(), service, PublishOptions(format=file_format, on_error=on_error))
+    except PublishStopped as stopped:
+        typer.echo(str(stopped), err=True)
+        result = stopped.result
+    for error in result.errors:
+        typer.echo(str(error), err=True)
+    if as_json:
+        typer.echo(json.dumps({"counters": result.counters, "bad_lines": result.bad_lines}))
+    else:
+        rate = f"{result.counters_per_s:,.0f}/s"
+        typer.echo(f"{result.counters:,} counters published ({rate}), {result.bad_lines} bad lines")
+    if result.bad_lines or result.counters == 0:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,6 +7,14 @@ from typing import Literal
 import structlog
 
 
+def configure_for_person() -> None:
+    """Show somebody at a terminal only what is wrong; commands say the rest themselves."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def configure(role: str, log_format: Literal["json", "console"]) -> None:
     """Route structlog and the libraries' own logging to stderr in one format, each line bound to its role."""
     shared: list[structlog.typing.Processor] = [

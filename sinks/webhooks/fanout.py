@@ -18,6 +18,7 @@ from sinks.webhooks.state import first_state
 
 log = structlog.get_logger()
 
+_PUBLISH_AT = 1_000  # deliveries; the producer itself bounds nothing
 _PLAUSIBLE_MS = range(10**12, 10**13)  # the years 2001 to 2286; a producer may set any timestamp
 
 
@@ -38,14 +39,25 @@ class FanOut:
         return True
 
     def write(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """Publish all deliveries of the records and wait for Kafka; then they are settled."""
+        """Publish the deliveries of the records and wait for Kafka; then these records are settled."""
         # The feed publishes an endpoint before an event that follows it, so this catalog is new enough.
         self.refresh()
         partitions = self._publisher.partitions_of(self._topic)
-        outgoing = [one for record in records for one in self._deliveries(record, partitions)]
+        outgoing: list[Outgoing] = []
+        fanned_out: list[Record] = []
+        for record in records:
+            outgoing += self._deliveries(record, partitions)
+            fanned_out.append(record)
+            if len(outgoing) >= _PUBLISH_AT:
+                self._publish(outgoing)
+                yield fanned_out
+                outgoing, fanned_out = [], []
+        self._publish(outgoing)
+        yield fanned_out
+
+    def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         self._publisher.publish(self._topic, outgoing)
         metrics.SINK_ROWS.labels(self.name, "published").inc(len(outgoing))
-        yield records
 
     def _deliveries(self, record: Record, partitions: int) -> Iterator[Outgoing]:
         if record.value is None:

@@ -137,10 +137,10 @@ def test_odoo_stopped_loses_nothing_and_the_sink_goes_on_by_itself(
         away.publish_overage(books.record("sub-0", "11", offset=2))
         assert away.lines() == []
         odoo.start()
-        wait_until(lambda: books.amounts("sub-0") == [11.0], 60, "the newest amount of sub-0")
+        books.wait_for_line("sub-0", 11.0)
         wait_until(health.is_ready, 30, "the sink is ready again")
         for number in range(1, SUBSCRIPTIONS):
-            wait_until(lambda name=f"sub-{number}": books.amounts(name) == [10.0], 30, "one line each")  # type: ignore[misc]
+            books.wait_for_line(f"sub-{number}", 10.0)
 
 
 @pytest.mark.odoo
@@ -152,15 +152,11 @@ def test_kill_9_of_the_odoo_sink_doubles_no_line(pipeline: Pipeline, books: Odoo
             killed.publish_overage(
                 *(books.record(f"sub-{number}", str(10 * turn), turn) for number in range(SUBSCRIPTIONS))
             )
-            wait_until(
-                lambda least=turn: len(killed.lines()) >= 2 * least,
-                60,
-                "some lines are told",  # type: ignore[misc]
-            )
+            lines_told(killed, 2 * turn)
             child.kill()
     with process("odoo-sink", killed.variables) as child:
         for number in range(SUBSCRIPTIONS):
-            wait_until(lambda name=f"sub-{number}": books.amounts(name) == [30.0], 60, "one line, the last amount")  # type: ignore[misc]
+            books.wait_for_line(f"sub-{number}", 30.0)
         assert stop_politely(child) == 0
     assert LineStatus.PARKED not in {line.status for line in killed.lines()}
 
@@ -176,12 +172,17 @@ def test_the_odoo_sink_goes_on_after_kafka_was_killed(
     own = Pipeline(pipeline.variables | odoo.variables() | private)
     with process("odoo-sink", own.variables) as child:
         own.publish_overage(books.record("sub-0", "10"))
-        wait_until(lambda: books.amounts("sub-0") == [10.0], 30, "the first line")
+        books.wait_for_line("sub-0", 10.0)
         broker.kill()
         broker.start()
         own.publish_overage(books.record("sub-0", "20", offset=2))
-        wait_until(lambda: books.amounts("sub-0") == [20.0], 60, "the second amount")
+        books.wait_for_line("sub-0", 20.0)
         assert stop_politely(child) == 0
+
+
+def lines_told(pipeline: Pipeline, count: int) -> None:
+    """Return once lines.v1 has at least so many records."""
+    wait_until(lambda: len(pipeline.lines()) >= count, 60, f"{count} records on lines.v1")
 
 
 def forget_offsets(pipeline: Pipeline) -> None:

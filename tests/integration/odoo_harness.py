@@ -12,6 +12,7 @@ from schemas.derived import Overage, Version
 from schemas.odoo_rpc import CustomerRow, OdooBilling, SubscriptionRow
 from schemas.settings import load
 from tests.stack.odoo import OdooServer
+from tests.stack.waiting import wait_until
 
 PLAN_CODE = "maps-test"
 PERIOD_START = datetime(2026, 7, 1, tzinfo=UTC)
@@ -69,6 +70,14 @@ class OdooBooks:
     def amounts(self, subscription: str) -> list[float]:
         """The lines' amounts before tax."""
         return [line["price_subtotal"] for line in self.lines(subscription)]
+
+    def wait_for_line(self, subscription: str, amount: float, within_s: float = 60.0) -> None:
+        """Return once the subscription's order has exactly one line of ours, with this amount."""
+        wait_until(
+            lambda: self.amounts(subscription) == [amount],
+            within_s,
+            f"one line of {amount} for {subscription}",
+        )
 
 
 def make_books(odoo: OdooServer, subscriptions: int) -> OdooBooks:

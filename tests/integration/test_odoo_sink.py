@@ -90,7 +90,7 @@ def test_a_new_amount_updates_the_line_and_an_older_version_does_not(pipeline: P
     pipeline.publish_overage(books.record("sub-0", "999", offset=4), books.record("sub-1", "1"))
     lines_of(pipeline, "sub-1")
     pipeline.publish_overage(books.record("sub-0", "41", offset=7))
-    wait_until(lambda: books.amounts("sub-0") == [41.0], 30, "the newest amount is held")
+    books.wait_for_line("sub-0", 41.0)
     assert {str(line.amount) for line in lines_of(pipeline, "sub-0")} == {"100", "40.5", "41"}
 
 
@@ -142,4 +142,4 @@ def test_two_sinks_share_the_work_and_one_takes_over(pipeline: Pipeline, books: 
         for number in range(3):
             pipeline.publish_overage(books.record(f"sub-{number}", "99", offset=99))
         for number in range(3):
-            wait_until(lambda name=f"sub-{number}": books.amounts(name) == [99.0], 30, "all hold the last amount")  # type: ignore[misc]
+            books.wait_for_line(f"sub-{number}", 99.0)

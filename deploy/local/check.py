@@ -53,7 +53,13 @@ class Report:
         """Run a program with its output on the terminal and note the result."""
         sys.stderr.write(f"── {name}: {' '.join(argv)}\n")
         began = time.monotonic()
-        code = subprocess.run(list(argv), cwd=REPOSITORY, env=dict(env), check=False).returncode
+        with subprocess.Popen(list(argv), cwd=REPOSITORY, env=dict(env)) as program:
+            try:
+                code = program.wait()
+            except SystemExit:
+                # Asked to stop: so is the program, which has servers of its own to stop first.
+                program.send_signal(signal.SIGINT)
+                raise
         self.results.append((name, time.monotonic() - began, code == 0))
 
     @property
@@ -78,8 +84,9 @@ def main(
 
     Example: ./deploy/test -- -k outbox -x
     """
-    # A stop from outside must stop what we started, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Whoever stops us also stops what we started. Ctrl-C reaches programs and us alike, and needs no help.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     report, words = Report(), pytest_words or []
     try:
         if fast:
@@ -133,8 +140,9 @@ def _addon_tests(report: Report, stack: Stack, template: str) -> None:
         odoo.write_config(config, Server(database, port=draw_free_port(), gevent_port=draw_free_port()))
         tags = ",".join(f"/{addon}" for addon in addons)
         words = ("server", "-c", str(config), "-u", ",".join(addons), "--test-tags", tags, "--stop-after-init")
-        # Only the result counts; a failed test prints itself as an error.
-        report.run("Odoo's tests", odoo.argv(*words, "--log-level=warn"), odoo.environment())
+        # A failed test prints itself as an error; the rest of Odoo's log says nothing here.
+        quiet = ("--log-level=warn", "--log-handler=odoo.tests.result:INFO")
+        report.run("Odoo's tests", odoo.argv(*words, *quiet), odoo.environment())
     finally:
         stack.templates.drop(database)
 

@@ -112,6 +112,8 @@ def publish(
         result = stopped.result
     for error in result.errors:
         typer.echo(str(error), err=True)
+    if result.ignored_fields:
+        typer.echo(f"fields that mean nothing here were ignored: {', '.join(result.ignored_fields)}", err=True)
     if as_json:
         typer.echo(json.dumps({"counters": result.counters, "bad_lines": result.bad_lines}))
     else:

@@ -1,6 +1,8 @@
 """The catalog as the meter sees it: which cycle a subscription has, which metric a code names, which charges apply."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -8,6 +10,9 @@ from pydantic import ValidationError
 from schemas.catalog import CatalogEntry, Charge, Metric, Plan, Subscription, catalog_entry
 from schemas.periods import Cycle
 from schemas.wire import from_micros
+
+_RUNNING = frozenset({"3_progress", "4_paused"})
+_Index = TypeVar("_Index", bound=CatalogEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,16 @@ NOTHING = Touched()
 
 @dataclass(slots=True)
 class CatalogView:
-    """Materialised `billing.catalog.v1`. `next_offset`: the position read up to, part of each record's version."""
+    """Materialised `billing.catalog.v1`. `next_offset`: the position read up to, part of each record's version.
+
+    Codes and external ids move from one Odoo record to another (renewed order, metric made anew), in any order of
+    the two records on the topic; so each name keeps all entries that bear it, by id, and the answer is chosen.
+    """
 
     next_offset: int = 0
     _entries: dict[str, CatalogEntry] = field(default_factory=dict)
-    _metrics: dict[tuple[str | None, str], Metric] = field(default_factory=dict)
-    _subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)
+    _metrics: dict[tuple[str | None, str], dict[int, Metric]] = field(default_factory=dict)
+    _subscriptions: dict[tuple[str, str], dict[int, Subscription]] = field(default_factory=dict)
     _charges: dict[str, dict[int, Charge]] = field(default_factory=dict)
     _plans: dict[int, Plan] = field(default_factory=dict)
 
@@ -55,19 +64,27 @@ class CatalogView:
         return _merge(touched, self._touched(entry))
 
     def metric(self, service: str, code: str) -> Metric | None:
-        """Return the service's own metric of this code, else the one shared by all services."""
-        found = self._metrics.get((service, code)) or self._metrics.get((None, code))
-        return found if found and found.active else None
+        """Return the service's own active metric of this code, else the one shared by all services."""
+        for owner in (service, None):
+            active = [metric for metric in self._metrics.get((owner, code), {}).values() if metric.active]
+            if active:
+                return max(active, key=lambda metric: metric.id)
+        return None
 
     def subscription(self, service: str, external_id: str) -> Subscription | None:
-        """Return a subscription by the app's own id."""
-        return self._subscriptions.get((service, external_id))
+        """Return a subscription by the app's own id: of several orders a running one, then the latest."""
+        found = self._subscriptions.get((service, external_id), {}).values()
+        return max(found, key=lambda order: (order.state in _RUNNING, order.id), default=None)
 
     def cycle(self, service: str, external_id: str) -> Cycle | None:
-        """Return how the subscription's billing periods repeat; null while it or its plan is unknown."""
+        """Return how the subscription's billing periods repeat.
+
+        Null while it or its plan is unknown, or its time zone is one that this system does not know: its counters
+        wait, as a guessed boundary would bill them in a wrong period.
+        """
         subscription = self.subscription(service, external_id)
         plan = self._plans.get(subscription.plan) if subscription else None
-        if subscription is None or plan is None:
+        if subscription is None or plan is None or _zone(subscription.time_zone) is None:
             return None
         return Cycle(subscription.anchor, plan.unit, plan.count, subscription.time_zone)
 
@@ -89,7 +106,11 @@ class CatalogView:
             case Subscription():
                 return Touched(subscriptions=frozenset({(entry.service, entry.external_id)}))
             case Plan():
-                of_plan = {key for key, value in self._subscriptions.items() if value.plan == entry.id}
+                of_plan = {
+                    name
+                    for name, orders in self._subscriptions.items()
+                    if any(order.plan == entry.id for order in orders.values())
+                }
                 return Touched(subscriptions=frozenset(of_plan))
             case _:
                 return NOTHING
@@ -98,11 +119,11 @@ class CatalogView:
         self._entries.pop(key, None)
         match entry:
             case Metric():
-                self._metrics.pop((entry.service, entry.code), None)
+                _drop(self._metrics, (entry.service, entry.code), entry.id)
             case Charge():
-                self._charges.get(entry.metric, {}).pop(entry.id, None)
+                _drop(self._charges, entry.metric, entry.id)
             case Subscription():
-                self._subscriptions.pop((entry.service, entry.external_id), None)
+                _drop(self._subscriptions, (entry.service, entry.external_id), entry.id)
             case Plan():
                 self._plans.pop(entry.id, None)
 
@@ -111,11 +132,11 @@ class CatalogView:
             self._entries[key] = entry
         match entry:
             case Metric():
-                self._metrics[entry.service, entry.code] = entry
+                self._metrics.setdefault((entry.service, entry.code), {})[entry.id] = entry
             case Charge():
                 self._charges.setdefault(entry.metric, {})[entry.id] = entry
             case Subscription():
-                self._subscriptions[entry.service, entry.external_id] = entry
+                self._subscriptions.setdefault((entry.service, entry.external_id), {})[entry.id] = entry
             case Plan():
                 self._plans[entry.id] = entry
 
@@ -135,10 +156,28 @@ def is_invoiced(period_end: int, subscription: Subscription) -> bool:
     On `next_invoice_date` the period that ends there is invoiced and the date moves on, so a period is invoiced
     when it ended before that date. New terms must not touch it any more.
     """
-    if subscription.next_invoice_date is None:
+    zone = _zone(subscription.time_zone)
+    if subscription.next_invoice_date is None or zone is None:
         return False
-    local_end = from_micros(period_end).astimezone(ZoneInfo(subscription.time_zone)).date()
-    return local_end < subscription.next_invoice_date
+    return from_micros(period_end).astimezone(zone).date() < subscription.next_invoice_date
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+_Name = TypeVar("_Name")
+
+
+def _drop(index: dict[_Name, dict[int, _Index]], name: _Name, entry_id: int) -> None:
+    bearers = index.get(name, {})
+    bearers.pop(entry_id, None)
+    if not bearers:
+        index.pop(name, None)
 
 
 def _merge(one: Touched, other: Touched) -> Touched:

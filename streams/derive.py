@@ -1,10 +1,11 @@
 """From dirty aggregates to records: the totals, and each charge's overage with the terms that gave its amount."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 
 import structlog
+from pydantic import ValidationError
 
 from schemas.catalog import Charge, Metric
 from schemas.derived import Overage, Total, Version
@@ -35,19 +36,16 @@ def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, 
     for number in numbers:
         key = store.aggregates.keys[number]
         metric = catalog.metric(key.service, key.metric)
+        counters = int(store.aggregates.arrays["count"][number])
         if metric is None or key.period_start == UNASSIGNED:
-            derivation.waiting.append(number)
+            derivation.waiting.extend([number] if counters else [])
             continue
         version = Version(epoch, int(store.aggregates.arrays["changed"][number]), catalog.next_offset)
-        total = _total(key, metric, quantities[number], int(store.aggregates.arrays["count"][number]), version)
+        total = _total(key, metric, quantities[number], counters, version)
         derivation.totals.append(total)
-        try:
-            derivation.overages.extend(_overages(total, catalog))
-        except InvariantBroken as error:
-            # One unusable charge must not keep the others from being rated; it is mended in the catalog.
-            RATING_FAILURES.inc()
-            log.error("rating.failed", key=total.key, error=str(error))  # noqa: TRY400 -- the trace says nothing more
-            derivation.waiting.append(number)
+        overages, is_complete = _overages(total, catalog)
+        derivation.overages.extend(overages)
+        derivation.waiting.extend([] if is_complete else [number])
     return derivation
 
 
@@ -65,11 +63,21 @@ def _total(key: AggregateKey, metric: Metric, quantity: Decimal, counters: int, 
     )
 
 
-def _overages(total: Total, catalog: CatalogView) -> Iterator[Overage]:
+def _overages(total: Total, catalog: CatalogView) -> tuple[list[Overage], bool]:
+    """Return the overage of each charge that applies, and whether all of them could be rated.
+
+    One unusable charge must not keep the others from being rated; it is mended in the catalog.
+    """
     subscription = catalog.subscription(total.service, total.subscription)
-    if subscription is not None:
-        for charge in catalog.charges(subscription, total.metric):
-            yield _overage(total, charge)
+    charges = [] if subscription is None else catalog.charges(subscription, total.metric)
+    overages = []
+    for charge in charges:
+        try:
+            overages.append(_overage(total, charge))
+        except (InvariantBroken, ValidationError, DecimalException) as error:
+            RATING_FAILURES.inc()
+            log.error("rating.failed", key=total.key, charge=charge.code, error=str(error))  # noqa: TRY400
+    return overages, len(overages) == len(charges)
 
 
 def _overage(total: Total, charge: Charge) -> Overage:

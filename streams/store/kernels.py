@@ -35,7 +35,7 @@ def upsert(slots, columns, aggregates, size, sequence, batch, offset, out_status
     `columns` = (low, high, aggregate, quantity, revision, time, source, distinct), with room for the whole batch;
     `aggregates` = (sum_high, sum_low, count, changed, dirty); `batch` = the columns without source. Per counter,
     `out_status` says what happened and `out_row` to which row. The greater revision wins, among equals the later;
-    an identical counter changes nothing.
+    an identical counter changes nothing. (`distinct` tells values apart that do not fit `quantity`.)
     """
     low, high, aggregate, quantity, revision, time, source, distinct = columns
     sum_high, sum_low, count, changed, dirty = aggregates
@@ -63,12 +63,11 @@ def upsert(slots, columns, aggregates, size, sequence, batch, offset, out_status
             old = np.int64(aggregate[row])
             if (
                 quantity[row] == b_quantity[i]
-                and b_quantity[i] != WIDE
+                and revision[row] == b_revision[i]
                 and old == new
                 and time[row] == b_time[i]
                 and distinct[row] == b_distinct[i]
             ):
-                revision[row] = b_revision[i]
                 out_status[i] = DUPLICATE
                 continue
             out_status[i] = REPLACED

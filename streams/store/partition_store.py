@@ -134,7 +134,7 @@ class PartitionStore:
             quantity=quantity,
             revision=np.array(counters.revisions, np.int32) if counters.revisions else np.zeros(size, np.int32),
             time=np.array([start for start, _ in counters.periods], np.int64)[np.array(counters.period, np.int64)],
-            distinct=self._distinct(counters),
+            distinct=self._distinct(counters, wide),
         )
         statuses = self._upsert(batch, offset, wide)
         tally = Tally(statuses.tolist())
@@ -168,7 +168,8 @@ class PartitionStore:
     def _keep_wide(self, status: Column, row: Column, wide: Mapping[int, Decimal]) -> None:
         """Follow the kernel for values that do not fit its columns, in the batch's order."""
         for position, (what, number) in enumerate(zip(status.tolist(), row.tolist(), strict=True)):
-            if what in (kernels.INSERTED, kernels.REPLACED):
+            # A duplicate, too: what its metric counts is the same, the value itself need not be.
+            if what != kernels.SUPERSEDED:
                 self.wide.pop(number, None)
                 if position in wide:
                     self.wide[number] = wide[position]
@@ -198,23 +199,29 @@ class PartitionStore:
         recent = self._recent.get(triple)
         if recent is not None and recent[1] <= start < recent[2]:
             return recent
+        bounds = self._period(service, subscription, start)
+        located = (self.aggregates.number(AggregateKey(*triple, *bounds)), *bounds)
+        if bounds[0] != UNASSIGNED:
+            self._recent[triple] = located
+        return located
+
+    def _period(self, service: str, subscription: str, start: int) -> tuple[int, int]:
+        """Return the billing period of an instant, as the catalog has it now, or `UNASSIGNED` twice."""
         cycle = self._catalog.cycle(service, subscription)
         if cycle is None:
-            number = self.aggregates.number(AggregateKey(*triple, UNASSIGNED, UNASSIGNED))
-            return number, UNASSIGNED, UNASSIGNED
-        period = period_of(from_micros(start), cycle)
-        bounds = to_micros(period.start), to_micros(period.end)
-        located = (self.aggregates.number(AggregateKey(*triple, *bounds)), *bounds)
-        self._recent[triple] = located
-        return located
+            return UNASSIGNED, UNASSIGNED
+        try:
+            period = period_of(from_micros(start), cycle)
+        except (ValueError, OverflowError):
+            # An interval so long that a boundary lies outside the calendar: no counter may stop the partition.
+            return UNASSIGNED, UNASSIGNED
+        return to_micros(period.start), to_micros(period.end)
 
     def _is_settled(self, key: AggregateKey) -> bool:
         """Tell whether an aggregate's period is the one the catalog gives it now."""
-        cycle = self._catalog.cycle(key.service, key.subscription)
-        if cycle is None or key.period_start == UNASSIGNED:
-            return cycle is None and key.period_start == UNASSIGNED
-        period = period_of(from_micros(key.period_start), cycle)
-        return (to_micros(period.start), to_micros(period.end)) == (key.period_start, key.period_end)
+        if key.period_start == UNASSIGNED:
+            return self._catalog.cycle(key.service, key.subscription) is None
+        return self._period(key.service, key.subscription, key.period_start) == (key.period_start, key.period_end)
 
     def _hashes(self, counters: CounterColumns) -> tuple[Column, Column]:
         """Return both words of each key's hash.
@@ -234,9 +241,14 @@ class PartitionStore:
         words = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
         return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
 
-    def _distinct(self, counters: CounterColumns) -> Column:
-        """Return what unique count counts: the hash of the metric's property, or of the quantity without one."""
+    def _distinct(self, counters: CounterColumns, wide: Mapping[int, Decimal]) -> Column:
+        """Return what unique count counts: the hash of the metric's property, or of the quantity without one.
+
+        Values that do not fit their column have the hash of the value here, so that a resent one is recognised.
+        """
         distinct = np.zeros(len(counters), np.uint64)
+        for position, exact in wide.items():
+            distinct[position] = self._hash_of(format_decimal(exact))
         metrics = [self._catalog.metric(counters.service, code) for code in counters.metrics]
         if not any(metric and metric.aggregation is Aggregation.UNIQUE_COUNT for metric in metrics):
             return distinct
@@ -247,8 +259,11 @@ class PartitionStore:
                 if metric.unique_property:
                     properties = (counters.properties[position] if counters.properties else None) or {}
                     value = repr(properties.get(metric.unique_property))
-                distinct[position] = xxhash.xxh3_64_intdigest(value.encode(), self.seed)
+                distinct[position] = self._hash_of(value)
         return distinct
+
+    def _hash_of(self, value: str) -> int:
+        return xxhash.xxh3_64_intdigest(value.encode(), self.seed)
 
     def _wide_of(self, numbers: Mapping[int, Aggregation]) -> dict[int, list[Decimal]]:
         found: dict[int, list[Decimal]] = {}

@@ -8,11 +8,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from schemas.catalog import Aggregation, ChargeModel
 from schemas.identifiers import Code, ExternalId, overage_key, total_key
-from schemas.money import DERIVED_DIGITS_MAX, format_decimal, parse_decimal
+from schemas.money import DECIMAL_PATTERN, DERIVED_DIGITS_MAX, format_decimal, parse_decimal
 from schemas.usage import Instant
 
 
@@ -42,8 +42,9 @@ VersionField = Annotated[
 
 Exact = Annotated[
     Decimal,
-    BeforeValidator(lambda value: parse_decimal(value, DERIVED_DIGITS_MAX), json_schema_input_type=str),
+    BeforeValidator(lambda value: parse_decimal(value, DERIVED_DIGITS_MAX)),
     PlainSerializer(format_decimal, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": DECIMAL_PATTERN}),
 ]
 """A derived decimal: exact, and allowed more digits than a single counter."""
 

@@ -10,6 +10,7 @@ from schemas.periods import format_instant
 
 CODE_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 EXTERNAL_ID_BYTES_MAX = 255
+EXTERNAL_ID_PATTERN = r"^[^\u0000-\u001f\u007f]+$"
 
 _CODE = re.compile(CODE_PATTERN[:-1] + r"\Z")
 
@@ -40,7 +41,8 @@ Code = Annotated[str, AfterValidator(check_code), Field(json_schema_extra={"patt
 ExternalId = Annotated[
     str,
     AfterValidator(check_external_id),
-    Field(json_schema_extra={"minLength": 1, "maxLength": EXTERNAL_ID_BYTES_MAX}),
+    # Characters are never more than bytes: what the check takes, the schema takes.
+    Field(json_schema_extra={"minLength": 1, "maxLength": EXTERNAL_ID_BYTES_MAX, "pattern": EXTERNAL_ID_PATTERN}),
 ]
 """An app's own id: subscription, customer or idempotency key."""
 

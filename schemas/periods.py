@@ -5,12 +5,17 @@ Boundaries are local midnights counted from the anchor, never from the boundary 
 """
 
 import calendar
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _YEAR_FIRST, _YEAR_LAST = 1970, 9000
+INSTANT_PATTERN = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+_INSTANT = re.compile(INSTANT_PATTERN[:-1] + r"\Z")
 _MONTHS = {"month": 1, "year": 12}
 _DAYS = {"day": 1, "week": 7}
 
@@ -38,27 +43,29 @@ class Cycle:
 
 
 def parse_instant(text: str) -> datetime:
-    """Return an RFC 3339 instant in UTC.
+    """Return an RFC 3339 instant in UTC, to the microsecond; seconds may be left out.
 
     Raises:
-        ValueError: no date-time, no offset, or a year outside 1970 to 9000.
+        ValueError: no date-time, no offset, or a year outside 1971 to 8999.
     """
-    if len(text) < len("2026-01-01T00:00Z") or text[10] not in "Tt ":
+    # Python's own reading is laxer: week dates, commas, offsets with seconds.
+    if not _INSTANT.match(text):
         raise ValueError("must be an RFC 3339 date-time with offset, like 2026-07-01T00:00:00Z")
     try:
-        instant = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError("must be an RFC 3339 date-time with offset, like 2026-07-01T00:00:00Z") from None
-    if instant.tzinfo is None:
-        raise ValueError("must carry an offset, like Z or +02:00")
     return check_instant(instant)
 
 
 def check_instant(instant: datetime) -> datetime:
     """Return an aware instant in UTC; raise ValueError for a year no counter can come from."""
-    if not _YEAR_FIRST < instant.year < _YEAR_LAST:
-        raise ValueError(f"must lie between the years {_YEAR_FIRST} and {_YEAR_LAST}")
-    return instant.astimezone(UTC)
+    # The year is that of UTC; one more is let through before, as the first and last instants of all have no UTC.
+    if _YEAR_FIRST <= instant.year <= _YEAR_LAST:
+        in_utc = instant.astimezone(UTC)
+        if _YEAR_FIRST < in_utc.year < _YEAR_LAST:
+            return in_utc
+    raise ValueError(f"must lie between the years {_YEAR_FIRST} and {_YEAR_LAST}")
 
 
 def format_instant(instant: datetime) -> str:

@@ -16,12 +16,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
 from schemas.identifiers import Code, ExternalId
-from schemas.money import format_decimal, parse_decimal
-from schemas.periods import check_instant, format_instant, parse_instant
+from schemas.money import DECIMAL_PATTERN, TEXT_CHARACTERS_MAX, format_decimal, parse_decimal
+from schemas.periods import INSTANT_PATTERN, check_instant, format_instant, parse_instant
 
 SCHEMA_VERSION = 1
 COUNTERS_MAX = 10_000
@@ -45,22 +46,57 @@ def _properties(value: dict[str, Any]) -> dict[str, Any]:
     for name, content in value.items():
         if not isinstance(content, (str, int, bool, Decimal, type(None))):
             raise ValueError(f"{name!r} must be text, a number, a boolean or null")  # noqa: TRY004
+        if isinstance(content, Decimal) and not content.is_finite():
+            raise ValueError(f"{name!r} must be finite")
+        try:
+            f"{name}{content}".encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name!r} must be valid Unicode text (it holds a lone surrogate)") from None
     return value
 
 
 Quantity = Annotated[
     Decimal,
-    BeforeValidator(parse_decimal, json_schema_input_type=str | Decimal),
+    BeforeValidator(parse_decimal),
     PlainSerializer(format_decimal, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number"},
+                {"type": "string", "maxLength": TEXT_CHARACTERS_MAX, "pattern": DECIMAL_PATTERN},
+            ]
+        }
+    ),
 ]
 """An exact decimal: JSON number or string in, string out."""
 
 Instant = Annotated[
     datetime,
-    BeforeValidator(_instant, json_schema_input_type=str),
+    BeforeValidator(_instant),
     PlainSerializer(format_instant, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN}),
 ]
 """An instant: RFC 3339 with offset in, UTC with Z out."""
+
+
+Properties = Annotated[
+    dict[str, Any],
+    AfterValidator(_properties),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": PROPERTIES_MAX,
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        }
+    ),
+]
+"""What else an app says about a counter: names with text, a number, a boolean or null."""
+
+Revision = Annotated[int, Field(ge=0, le=REVISION_MAX, strict=True)]
+"""Of the values of one key the greatest revision wins, among equals the later in the log."""
+
+Index = Annotated[int, Field(ge=0, strict=True)]
+"""Place in one of the dictionaries of `Columns`."""
 
 
 class Counter(BaseModel):
@@ -78,8 +114,8 @@ class Counter(BaseModel):
     period_start: Instant
     period_end: Instant
     idempotency_key: ExternalId
-    revision: int = Field(0, ge=0, le=REVISION_MAX, strict=True)
-    properties: Annotated[dict[str, Any], AfterValidator(_properties)] = Field(default_factory=dict)
+    revision: Revision = 0
+    properties: Properties = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:
@@ -99,13 +135,26 @@ class Columns(BaseModel):
     subscriptions: list[ExternalId]
     metrics: list[Code]
     periods: list[tuple[Instant, Instant]]
-    subscription: list[int]
-    metric: list[int]
-    period: list[int]
-    keys: list[ExternalId]
+    subscription: list[Index]
+    metric: list[Index]
+    period: list[Index]
+    keys: list[ExternalId] = Field(min_length=1, max_length=COUNTERS_MAX)
     quantities: list[Quantity]
-    revisions: list[int] | None = None
-    properties: list[dict[str, Any] | None] | None = None
+    revisions: list[Revision] | None = None
+    properties: list[Properties | None] | None = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        size = len(self.keys)
+        for name in ("subscription", "metric", "period", "quantities", "revisions", "properties"):
+            column: list[Any] | None = getattr(self, name)
+            if column is not None and len(column) != size:
+                raise ValueError(f"{name} must have {size} entries, as keys has")
+        indexes = (self.subscription, self.metric, self.period)
+        sizes = (len(self.subscriptions), len(self.metrics), len(self.periods))
+        if any(max(column) >= size for column, size in zip(indexes, sizes, strict=True)):
+            raise ValueError("an index lies outside its dictionary")
+        return self
 
 
 class UsageBatch(BaseModel):
@@ -114,9 +163,20 @@ class UsageBatch(BaseModel):
     Exactly one of `counters` and `columns` is present. Unknown fields are ignored by readers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["counters"], "properties": {"counters": {"type": "array"}}},
+                {"required": ["columns"], "properties": {"columns": {"type": "object"}}},
+            ]
+        },
+    )
 
-    schema_version: int = Field(SCHEMA_VERSION, ge=1, description="version of this format")
+    schema_version: int = Field(
+        SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION, strict=True, description="version of this format"
+    )
     service: Code
     counters: list[Counter] | None = Field(None, min_length=1, max_length=COUNTERS_MAX)
     columns: Columns | None = None

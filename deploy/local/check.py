@@ -40,6 +40,7 @@ _PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
     "types": ("mypy",),
     "layers": ("lint-imports",),
 }
+_ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"
 
 
@@ -53,13 +54,15 @@ class Report:
         """Run a program with its output on the terminal and note the result."""
         sys.stderr.write(f"── {name}: {' '.join(argv)}\n")
         began = time.monotonic()
-        with subprocess.Popen(list(argv), cwd=REPOSITORY, env=dict(env)) as program:
-            try:
-                code = program.wait()
-            except SystemExit:
-                # Asked to stop: so is the program, which has servers of its own to stop first.
+        program = subprocess.Popen(list(argv), cwd=REPOSITORY, env=dict(env))
+        try:
+            code = program.wait()
+        except (KeyboardInterrupt, SystemExit) as stop:
+            # The program has servers of its own to stop first. Ctrl-C has reached it already.
+            if isinstance(stop, SystemExit):
                 program.send_signal(signal.SIGINT)
-                raise
+            _end(program)
+            raise
         self.results.append((name, time.monotonic() - began, code == 0))
 
     @property
@@ -84,7 +87,7 @@ def main(
 
     Example: ./deploy/test -- -k outbox -x
     """
-    # Whoever stops us also stops what we started. Ctrl-C reaches programs and us alike, and needs no help.
+    # Whoever stops us stops what we started, too; for Ctrl-C Python does this by itself.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     report, words = Report(), pytest_words or []
@@ -100,6 +103,14 @@ def main(
     finally:
         report.print()
     raise typer.Exit(0 if report.is_good else 1)
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    try:
+        program.wait(_ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait()
 
 
 def _with_stack(report: Report, words: Sequence[str], *, keep: bool) -> None:

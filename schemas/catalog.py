@@ -8,6 +8,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.identifiers import Code, ExternalId
+from schemas.usage import Quantity
+
+COUNT_MAX = 1000
+"""A period of a thousand years still ends within the calendar."""
 
 
 class Aggregation(StrEnum):
@@ -73,9 +77,9 @@ class Tier(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    up_to: Decimal | None
-    price_per_unit: Decimal
-    flat_fee: Decimal = Decimal(0)
+    up_to: Quantity | None
+    price_per_unit: Quantity
+    flat_fee: Quantity = Decimal(0)
 
 
 class Charge(_Record):
@@ -89,9 +93,9 @@ class Charge(_Record):
     plan_code: str | None = None
     plan: int | None = None
     product: int
-    included_quota: Decimal = Field(ge=0)
-    price_per_unit: Decimal = Field(ge=0)
-    unit_batch: Decimal = Field(gt=0)
+    included_quota: Quantity = Field(ge=0)
+    price_per_unit: Quantity = Field(ge=0)
+    unit_batch: Quantity = Field(gt=0)
     charge_model: ChargeModel
     currency: str
     tiers: tuple[Tier, ...] = ()
@@ -104,7 +108,7 @@ class Plan(_Record):
     kind: Literal["plan"] = "plan"
     name: str
     unit: IntervalUnit
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=COUNT_MAX)
     active: bool = True
 
 

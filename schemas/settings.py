@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
 from schemas.topics import Topic
@@ -20,7 +20,7 @@ ENV_PREFIX = "FUSION_"
 class Settings(BaseSettings):
     """The one settings table. Times in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", allow_inf_nan=False)
 
     # Kafka
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="brokers, host:port, comma separated")
@@ -89,10 +89,38 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL"):
+            for name in ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"):
+                if not getattr(self, name):
+                    raise ValueError(
+                        f"{ENV_PREFIX}{name.upper()} must be set, as FUSION_KAFKA_SECURITY_PROTOCOL is"
+                        f" {self.kafka_security_protocol}"
+                    )
+        return self
+
+    @field_validator("kafka_ssl_cafile", mode="before")
+    @classmethod
+    def _empty_is_none(cls, path: object) -> object:
+        return path or None
+
     @field_validator("odoo_url")
     @classmethod
     def _no_trailing_slash(cls, url: str) -> str:
         return url.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from `load` only: it is the one place that reads an environment."""
+        return (init_settings,)
 
     def topic(self, topic: Topic) -> str:
         """Full name of a topic on the cluster."""
@@ -111,23 +139,33 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     }
     for name in Settings.model_fields:
         path = values.get(f"{name}_file")
-        if path is not None and not name.endswith("cafile"):
+        if path is not None:
             values[name] = _read_secret(name, Path(path))
     try:
         return Settings(**{key: value for key, value in values.items() if key in Settings.model_fields} | overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        variable = f"{ENV_PREFIX}{place.upper()}: " if place else ""
-        raise ConfigurationError(f"{variable}{first['msg'].removeprefix('Value error, ')}") from error
+        raise ConfigurationError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """Return the first fault as `VARIABLE: what would be right (got what is there)`; secrets are not shown."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    kind = str(Settings.model_fields[name].annotation) if name in Settings.model_fields else ""
+    got = "" if "Secret" in kind else f" (got {str(first['input'])!r})"
+    return f"{ENV_PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}{got}"
 
 
 def _read_secret(name: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         variable = f"{ENV_PREFIX}{name.upper()}_FILE"
-        raise ConfigurationError(f"{variable}: cannot read {path} ({error.strerror})") from error
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(f"{variable}: cannot read {path} ({why})") from error
 
 
 def kafka_options(settings: Settings) -> dict[str, Any]:

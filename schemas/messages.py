@@ -1,0 +1,59 @@
+"""Every message on every topic, and its JSON Schema. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas import catalog
+from schemas.derived import Line, Overage, Total
+from schemas.events import Delivery, LifecycleEvent, Rejected
+from schemas.topics import CATALOG, DELIVERIES, EVENTS, LINES, OVERAGE, REJECTED, TOTALS, USAGE, Topic
+from schemas.usage import UsageBatch
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of record: its name in files and documents, its version, its model and the topic that carries it.
+
+    `event_type` is the CloudEvents type in its headers, where its writers set them; a text in angle brackets is a
+    field of the record.
+    """
+
+    name: str
+    model: type[BaseModel]
+    topic: Topic
+    event_type: str | None = None
+    version: int = 1
+
+    @property
+    def file_name(self) -> str:
+        """Name of its JSON Schema."""
+        return f"{self.name}.v{self.version}.json"
+
+
+MESSAGES = (
+    Message("usage_batch", UsageBatch, USAGE, event_type="fusion.usage.v1"),
+    Message("rejected", Rejected, REJECTED),
+    Message("catalog_service", catalog.Service, CATALOG),
+    Message("catalog_metric", catalog.Metric, CATALOG),
+    Message("catalog_charge", catalog.Charge, CATALOG),
+    Message("catalog_plan", catalog.Plan, CATALOG),
+    Message("catalog_account_link", catalog.AccountLink, CATALOG),
+    Message("catalog_subscription", catalog.Subscription, CATALOG),
+    Message("catalog_endpoint", catalog.Endpoint, CATALOG),
+    Message("total", Total, TOTALS),
+    Message("overage", Overage, OVERAGE),
+    Message("line", Line, LINES),
+    Message("lifecycle_event", LifecycleEvent, EVENTS, event_type="<type>"),
+    Message("delivery", Delivery, DELIVERIES),
+)
+"""Every message on every topic, in the order of the topics."""
+
+
+def json_schema(message: Message) -> dict[str, Any]:
+    """Return the JSON Schema of a message: what a reader accepts."""
+    schema = message.model.model_json_schema(mode="validation")
+    return {"$schema": DIALECT, "$id": f"urn:fusion-billing:{message.name}:{message.version}", **schema}

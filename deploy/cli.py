@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 a difference was found.
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,7 @@ from rich.table import Table
 from deploy import logs, roles
 from deploy.local import commands as local
 from producers.usage_files import FileFormat
+from schemas import documents
 from schemas.errors import BillingError, ConfigurationError
 from schemas.settings import load
 
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics this product works on.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+schemas_app = typer.Typer(help="The generated contracts: JSON Schemas, AsyncAPI, settings.", no_args_is_help=True)
+app.add_typer(schemas_app, name="schemas", hidden=True)
 app.registered_commands += local.app.registered_commands
 
 OnError = Literal["stop", "skip"]
@@ -158,6 +162,29 @@ def topics_list(as_json: _JsonOption = False) -> None:
     from producers import topics  # noqa: PLC0415
 
     _print_topics(topics.list_topics(load()), as_json=as_json)
+
+
+@schemas_app.command("write")
+def schemas_write(root: Path = Path()) -> None:
+    """Write the generated documents under the repository's root, and name those that changed.
+
+    Example: fusion-billing schemas write
+    """
+    for path in documents.write(root):
+        typer.echo(path)
+
+
+@schemas_app.command("check")
+def schemas_check(root: Path = Path()) -> None:
+    """Name the documents that differ from the models; exit code 3 if there are any.
+
+    Example: fusion-billing schemas check
+    """
+    differing = documents.differences(root)
+    for path in differing:
+        typer.echo(path)
+    if differing:
+        raise typer.Exit(3)
 
 
 def _print_topics(reports: list["TopicReport"], *, as_json: bool) -> None:

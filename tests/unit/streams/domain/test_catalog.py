@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,7 @@ from tests.unit.streams.catalogs import ANCHOR, CODE, SERVICE, charge, forget, m
         ({"metric": "other"}, {}, False),
     ],
 )
-def test_charges_that_apply(
-    charge_fields: dict[str, object], order_fields: dict[str, object], *, expected: bool
-) -> None:
+def test_charges_that_apply(charge_fields: dict[str, Any], order_fields: dict[str, Any], *, expected: bool) -> None:
     """Never a charge of another plan or service."""
     order = subscription(**order_fields)
     catalog = view(charge(**charge_fields), order)

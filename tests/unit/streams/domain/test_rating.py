@@ -13,12 +13,7 @@ from schemas.money import round_money
 from streams.domain.rating import rate, started_batches
 from tests.unit.streams.catalogs import charge, tiers
 
-OVER = {"included_quota": Decimal(5_000_000)}
-HOURS = {
-    "included_quota": Decimal(360_000),
-    "unit_batch": Decimal(3600),
-    "price_per_unit": Decimal("0.0075"),
-}
+OVER: dict[str, Any] = {"included_quota": Decimal(5_000_000)}
 
 # id, quota, batch, price, total → billable units, amount
 STANDARD = [
@@ -79,7 +74,7 @@ SMALL_TIERS = tiers(("100", "2"), ("200", "1"), (None, "0.5"))
 )
 def test_tiers_over_a_quota(total: int, volume: str, graduated: str) -> None:
     """Bounds are inclusive and count units over the quota."""
-    terms = {"tiers": LARGE_TIERS, **OVER}
+    terms: dict[str, Any] = {"tiers": LARGE_TIERS, **OVER}
     assert rate(Decimal(total), charge(charge_model=ChargeModel.VOLUME, **terms)).amount == Decimal(volume)
     assert rate(Decimal(total), charge(charge_model=ChargeModel.GRADUATED, **terms)).amount == Decimal(graduated)
 
@@ -98,7 +93,7 @@ def test_tiers_over_a_quota(total: int, volume: str, graduated: str) -> None:
 )
 def test_small_tiers(total: int, volume: str, graduated: str) -> None:
     """Without quota and with batches of one, bounds stay inclusive."""
-    terms = {"tiers": SMALL_TIERS, "unit_batch": Decimal(1)}
+    terms: dict[str, Any] = {"tiers": SMALL_TIERS, "unit_batch": Decimal(1)}
     assert rate(Decimal(total), charge(charge_model=ChargeModel.VOLUME, **terms)).amount == Decimal(volume)
     assert rate(Decimal(total), charge(charge_model=ChargeModel.GRADUATED, **terms)).amount == Decimal(graduated)
 

@@ -1,0 +1,172 @@
+"""The partition store against a dict: any counters in any order, catalog changes and snapshots in between."""
+
+import shutil
+import tempfile
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from schemas.catalog import Aggregation, IntervalUnit
+from schemas.wire import from_micros
+from streams.store import snapshots
+from streams.store.aggregates import UNASSIGNED
+from streams.store.partition_store import PartitionStore
+from tests.unit.streams.catalogs import SERVICE, columns, forget, metric, plan, subscription, tell, view
+from tests.unit.streams.store.naive import NaiveStore, Value
+
+if TYPE_CHECKING:
+    from streams.domain.catalog import CatalogView
+
+KINDS = {
+    "summed": Aggregation.SUM,
+    "peak": Aggregation.MAX,
+    "level": Aggregation.LAST,
+    "seats": Aggregation.UNIQUE_COUNT,
+}
+SUBSCRIPTIONS = ("alpha", "beta", "gamma/delta")
+IDS = {name: number for number, name in enumerate(SUBSCRIPTIONS, 1)}
+TIMES = [
+    int(datetime(2026, month, day, tzinfo=UTC).timestamp()) * 1_000_000
+    for month in (6, 7, 8)
+    for day in (1, 15, 31)
+    if (month, day) != (6, 31)
+]
+EPOCH = 3
+
+quantities = st.one_of(
+    st.integers(-5, 5),
+    st.decimals(-100, 100, places=7),
+    st.integers(-(2**63), 2**63),
+    st.sampled_from([10**30 - 1, -(10**30 - 1), 4611686018427, 4611686018428]),
+)
+counters = st.tuples(
+    st.sampled_from(SUBSCRIPTIONS),
+    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(["k1", "k2", "k3", "ключ"]),
+    st.sampled_from(TIMES),
+    quantities,
+    st.integers(0, 2),
+    st.sampled_from([None, "x", "y"]),
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Drives store and model alike and compares every total after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.model = NaiveStore(unknown={"gamma/delta"})
+        self.offset = -1
+        self.dirty_since: dict[int, int] = {}
+
+    @initialize(seed=st.integers(0, 2**64 - 1))
+    def start(self, seed: int) -> None:
+        """Two subscriptions are known, the third is not yet."""
+        metrics = [
+            metric(number, code=code, aggregation=kind, unique_property="seat", allow_negative=True)
+            for number, (code, kind) in enumerate(KINDS.items(), 1)
+        ]
+        orders = [self._order(name) for name in ("alpha", "beta")]
+        self.catalog: CatalogView = view(plan(1), plan(2, unit=IntervalUnit.YEAR), *metrics, *orders)
+        self.store = PartitionStore(seed, self.catalog)
+
+    @rule(rows=st.lists(counters, max_size=12), gap=st.integers(0, 2))
+    def apply(self, rows: list[tuple[str, str, str, int, int | Decimal, int, str | None]], gap: int) -> None:
+        """One usage record; offsets may be missing."""
+        self.offset += 1 + gap
+        batch = columns(
+            *((row[0], row[1], row[2], row[3], row[4]) for row in rows),
+            revisions=[row[5] for row in rows],
+            properties=[{"seat": row[6]} for row in rows],
+        )
+        self.store.apply(self.offset, batch)
+        for position, (name, code, key, time, quantity, revision, seat) in enumerate(rows):
+            # The seat is looked at where the metric asks for it, and nowhere else.
+            counted = seat if KINDS[code] is Aggregation.UNIQUE_COUNT else None
+            self.model.put(name, code, key, Value(Decimal(quantity), time, revision, self.offset, position, counted))
+
+    @rule(name=st.sampled_from(SUBSCRIPTIONS), yearly=st.booleans())
+    def subscribe(self, name: str, *, yearly: bool) -> None:
+        """The catalog learns of a subscription, or changes its plan."""
+        self.model.unknown.discard(name)
+        (self.model.yearly.add if yearly else self.model.yearly.discard)(name)
+        self._changed(tell(self.catalog, self._order(name, yearly=yearly)).subscriptions)
+
+    @rule(name=st.sampled_from(SUBSCRIPTIONS))
+    def forget(self, name: str) -> None:
+        """The catalog loses a subscription: its counters wait."""
+        self.model.unknown.add(name)
+        self._changed(forget(self.catalog, self._order(name)).subscriptions)
+
+    @rule(names=st.data())
+    def publish(self, names: st.DataObject) -> None:
+        """Some marks are cleared, as after an acknowledgement; a mark made meanwhile stays."""
+        marked = self.store.aggregates.marked()
+        assert [mark for _, mark in marked] == sorted(mark for _, mark in marked)
+        for number, mark in names.draw(st.lists(st.sampled_from(marked), unique=True)) if marked else ():
+            self.store.aggregates.unmark(number, mark - 1)
+            assert number in {dirty for dirty, _ in self.store.aggregates.marked()}
+            self.store.aggregates.unmark(number, mark)
+            assert number not in {dirty for dirty, _ in self.store.aggregates.marked()}
+
+    @rule()
+    def restart(self) -> None:
+        """State survives a snapshot, marks included."""
+        marked = self.store.aggregates.marked()
+        snapshots.write(snapshots.take(self.store, EPOCH, self.catalog.next_offset, []), self.directory)
+        loaded = snapshots.load_newest(self.directory, EPOCH, self.catalog)
+        assert loaded is not None
+        former, (self.store, _) = self.store, loaded
+        assert self.store.applied_offset == former.applied_offset
+        assert self.store.seed == former.seed
+        assert self.store.aggregates.marked() == marked
+        assert self.store.wide == former.wide
+
+    @precondition(lambda self: self.offset >= 0)
+    @rule()
+    def start_over_from_the_catalog(self) -> None:
+        """Assigning everything anew changes nothing while the catalog does not."""
+        before = self._totals()
+        self.store.reassign(range(len(self.store.aggregates)))
+        assert self._totals() == before
+
+    @invariant()
+    def totals_are_those_of_the_model(self) -> None:
+        """Every total, and nothing besides."""
+        if self.offset >= 0:
+            assert self._totals() == self.model.totals(KINDS)
+
+    def teardown(self) -> None:
+        """Remove the snapshots."""
+        shutil.rmtree(self.directory)
+
+    def _totals(self) -> dict[tuple[str, str, str], tuple[Decimal, int]]:
+        aggregates = self.store.aggregates
+        found = {}
+        for number, total in self.store.totals(range(len(aggregates))).items():
+            key, count = aggregates.keys[number], int(aggregates.arrays["count"][number])
+            if not count:
+                assert total == 0
+            elif key.period_start != UNASSIGNED:
+                start, end = from_micros(key.period_start), from_micros(key.period_end)
+                yearly = (end - start).days > 31
+                found[key.subscription, key.metric, f"{start:%Y}" if yearly else f"{start:%Y-%m}"] = (total, count)
+        return found
+
+    def _changed(self, touched: frozenset[tuple[str, str]]) -> None:
+        for service, name in touched:
+            assert service == SERVICE
+            self.store.reassign_subscription(service, name)
+
+    def _order(self, name: str, *, yearly: bool = False):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return subscription(IDS[name], external_id=name, plan=2 if yearly else 1, anchor=date(2026, 1, 1))
+
+
+TestPartitionStore = StoreMachine.TestCase
+TestPartitionStore.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

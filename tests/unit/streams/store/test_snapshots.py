@@ -1,0 +1,117 @@
+"""Snapshots: the newest good one is loaded, a bad one never."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.domain.catalog import CatalogView
+from streams.store import snapshots
+from streams.store.partition_store import PartitionStore
+from tests.unit.streams.catalogs import CODE, columns, metric, plan, subscription, view
+
+EPOCH = 2
+CATALOG = view(plan(), subscription(), metric())
+
+
+def filled(offset: int, catalog: CatalogView = CATALOG) -> PartitionStore:
+    """A store that has applied `offset`, with one key per offset and one wide value."""
+    store = PartitionStore(11, catalog)
+    store.apply(0, columns(("acme", CODE, "wide", 1_783_000_000_000_000, Decimal("1E-18"))))
+    for number in range(1, offset + 1):
+        store.apply(number, columns(("acme", CODE, f"k{number}", 1_783_000_000_000_000, number)))
+    return store
+
+
+def save(directory: Path, offset: int, **fields: int) -> Path:
+    """Write a snapshot of `filled(offset)`."""
+    return snapshots.write(snapshots.take(filled(offset), fields.get("epoch", EPOCH), 7, []), directory)
+
+
+def loaded_offset(directory: Path) -> int | None:
+    """Which offset a restart would begin after."""
+    loaded = snapshots.load_newest(directory, EPOCH, CATALOG)
+    return None if loaded is None else loaded[0].applied_offset
+
+
+def test_what_was_not_published_yet_comes_back(tmp_path: Path) -> None:
+    """Refused and stray input waits in the snapshot, bytes and all."""
+    waiting: list[snapshots.Unpublished] = [("t", None, b"\x00\xff", 3), ("u", b"key", b"{}", None)]
+    snapshots.write(snapshots.take(filled(3), EPOCH, 7, waiting), tmp_path)
+    loaded = snapshots.load_newest(tmp_path, EPOCH, CATALOG)
+    assert loaded is not None
+    store, unpublished = loaded
+    assert [tuple(each) for each in unpublished] == waiting
+    assert store.totals([0]) == filled(3).totals([0])
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    """Older ones are deleted, temporary files leave no trace."""
+    for offset in (1, 5, 12, 100):
+        save(tmp_path, offset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{12:020d}.snapshot",
+        f"{100:020d}.snapshot",
+    ]
+    assert loaded_offset(tmp_path) == 100
+
+
+def test_no_folder_no_snapshot(tmp_path: Path) -> None:
+    """The log itself takes over."""
+    assert loaded_offset(tmp_path / "nowhere") is None
+
+
+def test_a_leftover_temporary_file_is_not_loaded(tmp_path: Path) -> None:
+    """A crash while writing leaves the former snapshot in charge."""
+    path = save(tmp_path, 5)
+    path.with_name(f"{9:020d}.tmp").write_bytes(path.read_bytes())
+    assert loaded_offset(tmp_path) == 5
+
+
+def test_another_epoch_is_skipped(tmp_path: Path) -> None:
+    """A snapshot of the topic's former life is none of this one's."""
+    save(tmp_path, 9, epoch=1)
+    save(tmp_path, 5)
+    assert loaded_offset(tmp_path) == 5
+
+
+def test_another_format_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build refuses what it cannot be sure to read."""
+    save(tmp_path, 5)
+    monkeypatch.setattr(snapshots, "FORMAT", snapshots.FORMAT + 1)
+    save(tmp_path, 9)
+    monkeypatch.undo()
+    assert loaded_offset(tmp_path) == 5
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_any_damage_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """A flipped bit or a missing end, anywhere: the older snapshot takes over."""
+    directory = tmp_path_factory.mktemp("snapshots")
+    save(directory, 3)
+    newest = save(directory, 8)
+    good = newest.read_bytes()
+    place = data.draw(st.integers(0, len(good) - 1))
+    if data.draw(st.booleans()):
+        newest.write_bytes(good[:place])
+    else:
+        flipped = good[place] ^ (1 << data.draw(st.integers(0, 7)))
+        newest.write_bytes(good[:place] + bytes([flipped]) + good[place + 1 :])
+    assert loaded_offset(directory) == 3
+    for path in directory.iterdir():
+        path.write_bytes(b"")
+    assert loaded_offset(directory) is None
+
+
+def test_an_image_does_not_follow_the_store(tmp_path: Path) -> None:
+    """What is written is the moment of the copy, whatever happens until the thread is done."""
+    store = filled(4)
+    image = snapshots.take(store, EPOCH, 7, [])
+    store.apply(5, columns(("acme", CODE, "k4", 1_783_000_000_000_000, 1000)))
+    snapshots.write(image, tmp_path)
+    loaded = snapshots.load_newest(tmp_path, EPOCH, CATALOG)
+    assert loaded is not None
+    assert loaded[0].totals([0]) == filled(4).totals([0])

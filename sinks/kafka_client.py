@@ -90,7 +90,13 @@ class GroupConsumer:
                 heartbeat_interval_ms=3_000,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
             )
-            self._consumer.subscribe([topic], listener=self._marks)
+            # The library's leader assigns nothing, and never again, if it joins before it knows the partitions.
+            is_known = bool(self._consumer.partitions_for_topic(topic))
+            if is_known:
+                self._consumer.subscribe([topic], listener=self._marks)
+        if not is_known:
+            self.close()
+            raise BrokerUnavailable(f"topic {topic} does not exist yet")
 
     def poll(self, timeout_s: float) -> list[Record]:
         """Records of the partitions assigned now, oldest first within each; also keeps the membership alive."""

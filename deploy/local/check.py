@@ -116,6 +116,12 @@ def _end(program: subprocess.Popen[bytes]) -> None:
 def _with_stack(report: Report, words: Sequence[str], *, keep: bool) -> None:
     directory = LocalSettings().dir if "FUSION_LOCAL_DIR" in os.environ else DIRECTORY
     stack = Stack.of(LocalSettings(dir=directory, kafka_fast_start=True, postgres_fsync=False))
+    # A second run waits: the end of the first one stops the stack.
+    with stack.locked("tests.lock"):
+        _all_steps(report, stack, words, keep=keep)
+
+
+def _all_steps(report: Report, stack: Stack, words: Sequence[str], *, keep: bool) -> None:
     try:
         began = time.monotonic()
         template = stack.up_for_tests()

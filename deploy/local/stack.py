@@ -117,9 +117,9 @@ class Stack:
             return stopped
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One command at a time per stack; the next one waits."""
-        with (self.layout.stack / "lock").open("w") as file:
+    def locked(self, name: str = "lock") -> Iterator[None]:
+        """One command at a time per stack and lock; the next one waits."""
+        with (self.layout.stack / name).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -5,9 +5,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from schemas.identifiers import Code, ExternalId
+from schemas.money import DECIMAL_PATTERN, TEXT_CHARACTERS_MAX
 from schemas.usage import Quantity
 
 COUNT_MAX = 1000
@@ -39,6 +40,23 @@ class IntervalUnit(StrEnum):
     WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+
+
+def _schema(least: str, pattern: str) -> WithJsonSchema:
+    text = {"type": "string", "maxLength": TEXT_CHARACTERS_MAX, "pattern": pattern}
+    return WithJsonSchema({"anyOf": [text, {"type": "integer", least: 0}]})
+
+
+# Decimals of the catalog are text; a whole number may be one. No sign passes the patterns but a plus.
+NotNegative = Annotated[Quantity, Field(ge=0), _schema("minimum", DECIMAL_PATTERN.replace("-", "", 1))]
+"""An exact price or quota, ≥ 0."""
+
+Positive = Annotated[
+    Quantity,
+    Field(gt=0),
+    _schema("exclusiveMinimum", "^(?=[^eE]*[1-9])" + DECIMAL_PATTERN.replace("-", "", 1).removeprefix("^")),
+]
+"""An exact batch size, > 0."""
 
 
 class _Record(BaseModel):
@@ -93,9 +111,9 @@ class Charge(_Record):
     plan_code: str | None = None
     plan: int | None = None
     product: int
-    included_quota: Quantity = Field(ge=0)
-    price_per_unit: Quantity = Field(ge=0)
-    unit_batch: Quantity = Field(gt=0)
+    included_quota: NotNegative
+    price_per_unit: NotNegative
+    unit_batch: Positive
     charge_model: ChargeModel
     currency: str
     tiers: tuple[Tier, ...] = ()

@@ -68,6 +68,11 @@ class Roles:
                     self.settings.ready_within_s,
                 )
 
+    def settle_addresses(self) -> None:
+        """Choose the gateway's port for good; to be called before anyone is told its address."""
+        if self.processes.pid("gateway") is None:
+            self.ports.before_start("gateway")
+
     def is_ready(self, role: str) -> bool:
         """True when the role says that it can do its work."""
         return http_status(self.ops_port(role), "/readyz") == http.HTTPStatus.OK
@@ -82,8 +87,6 @@ class Roles:
             programs.run([_command(), "topics", "apply"], env=_environment(variables), cwd=self.layout.repository)
 
     def _start(self, role: str, variables: Mapping[str, str]) -> None:
-        if role == "gateway":
-            self.ports.before_start(role)
         own = {**variables, "FUSION_OPS_PORT": str(self.ports.before_start(f"{role}-ops"))}
         launch = Launch(
             argv=[_command(), role],

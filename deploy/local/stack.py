@@ -93,6 +93,7 @@ class Stack:
             self._prepare_odoo(pool)
             self.odoo.ensure_running()
             kafka.result()
+            self.roles.settle_addresses()
             self._provision()
             if with_roles:
                 self.roles.ensure_running(self._role_variables())

@@ -253,6 +253,11 @@ def test_up_is_repeatable_and_down_leaves_nothing(stack: Stack, tmp_path: Path) 
         assert second.returncode == 0, second.stderr
         assert own.pid("meter") not in (None, meter)
         assert own.pid("gateway") == gateway
+        own.kill("gateway")
+        with _listening_on(Ports(own.layout.run / "ports.json").of("gateway")):
+            third = command("up")
+        assert third.returncode == 0, third.stderr
+        assert own.pid("gateway") not in (None, gateway)
     finally:
         last = command("down", "--wipe")
     assert last.returncode == 0, last.stderr

@@ -1,4 +1,4 @@
-"""The only module that imports odoorpc: calls of Odoo's public methods, with errors sorted into retry and refuse."""
+"""The roles' way to Odoo: keyword calls of public methods over odoorpc, errors sorted into retry and refuse."""
 
 import http.client
 import json

@@ -94,6 +94,9 @@ _oddities: st.SearchStrategy[Any] = st.one_of(
 _names = st.sampled_from([*row(), *columns()["columns"], "revision", "revisions", "properties", "unknown", "columns"])
 
 
+_extras: list[Document] = [{}, {"schema_version": 1}, {"sent_by": {"keys": [1, "x"]}}]
+
+
 def _places(node: Any) -> list[tuple[Any, Any]]:
     """Return every (container, key) of a document."""
     keys = node.keys() if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
@@ -109,7 +112,7 @@ def documents(draw: st.DrawFn) -> Document:
         for name in draw(st.sets(st.sampled_from(["revision", "properties"]))):
             fields.pop(name)
     if draw(st.booleans()):
-        return batch(*rows, **draw(st.sampled_from([{}, {"schema_version": 1}, {"sent_by": {"keys": [1, "x"]}}])))
+        return batch(*rows) | draw(st.sampled_from(_extras))
     optional = {}
     if draw(st.booleans()):
         optional["revisions"] = [fields.get("revision", 0) for fields in rows]

@@ -1,5 +1,6 @@
 """One row of `fc_upsert_lines`, checked, and the arithmetic of revisions and credits. No Odoo records here."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ AMOUNT_MAX = Decimal(10) ** 12
 CHARGE_MODELS = ("standard", "package", "volume", "graduated")
 _TEXTS = ("service", "subscription", "charge", "metric", "charge_model", "currency")
 _NUMBERS = ("total", "quota", "billable_units", "batches", "batch_size", "price_per_unit", "amount")
+_FINGERPRINTED = (*_TEXTS, *_NUMBERS, "period_start", "period_end", "counters")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ def parse_overage(row):
     return overage
 
 
+def fingerprint(row):
+    """Return a digest of what a row says besides its key and version, checked or not: equal rows, equal digests."""
+    told = repr([row.get(field) for field in _FINGERPRINTED])
+    return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
 def _check(overage):
     prefix, _, start = overage.key.rpartition("/")
     if prefix != f"{overage.service}/{overage.subscription}/{overage.charge}":
@@ -106,6 +114,14 @@ def _version(value):
     return tuple(_count(part, "version") for part in value)
 
 
+def read_version(value):
+    """Return a row's version as a tuple that compares, or None for one that is none."""
+    try:
+        return _version(value)
+    except ValueError:
+        return None
+
+
 def parse_version(text):
     """Return a stored version as a tuple that compares; before any version comes the empty one."""
     return tuple(int(part) for part in text.split(".")) if text else ()
@@ -116,17 +132,28 @@ class Book:
     """What one overage key has come to so far.
 
     `fixed` sums the lines that must not change any more, `open_amount` is the one that may (None: there is none).
+    `waived` is what a person took off a line and accepted; `refunded` what credit notes gave back on its lines.
     """
 
     fixed: Decimal
     open_amount: Decimal | None
     credit_raised: Decimal
     credit_applied: Decimal
+    waived: Decimal = Decimal(0)
+    refunded: Decimal = Decimal(0)
 
     @property
     def amount(self):
-        """The amount that lines and credits stand for together."""
-        return self.fixed + (self.open_amount or 0) - self.credit_raised + self.credit_applied
+        """The amount that lines, credits and waivers stand for together."""
+        lines = self.fixed + (self.open_amount or 0)
+        return lines - self.credit_raised + self.credit_applied + self.waived
+
+    def goal(self, amount):
+        """Return what to come to for an overage of `amount`.
+
+        What a credit note gave back is neither billed again nor, when the usage falls, given back once more.
+        """
+        return max(amount, min(self.refunded, self.amount))
 
 
 @dataclass(frozen=True)

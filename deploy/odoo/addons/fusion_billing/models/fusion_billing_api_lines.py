@@ -8,10 +8,11 @@ from odoo import api, models
 from odoo.exceptions import ConcurrencyError, UserError
 
 from ..lib.numbers import money
-from ..lib.overage import parse_overage, parse_version
+from ..lib.overage import fingerprint, parse_overage, parse_version
 
 _logger = logging.getLogger(__name__)
 
+COUNTERS_MAX = 2**31 - 1  # of a column
 KEY_SHOWN_MAX = 512
 ERROR_MAX = 500
 # What Odoo or PostgreSQL may find wrong with the values of a row; a conflict between transactions is not among them.
@@ -21,8 +22,8 @@ BAD_VALUES = (UserError, ValueError, TypeError, psycopg2.DataError, psycopg2.Int
 class _Row:
     """One row on its way through a call: what was asked, what Odoo holds, what became of it."""
 
-    def __init__(self, overage):
-        self.overage = overage
+    def __init__(self, overage, digest):
+        self.overage, self.fingerprint = overage, digest
         self.order = self.charge = self.usage = self.lines = None
         self.status = self.error = None
 
@@ -46,7 +47,16 @@ class FusionBillingApi(models.AbstractModel):
 
     @api.model
     def _fc_upsert_lines(self, raw_rows):
-        # 1. Check the dicts. 2. Find what Odoo holds. 3. Decide which rows need work. 4. Do it. 5. Report.
+        # 1. Answer what is known. 2. Check the other dicts. 3. Find what Odoo holds. 4. Decide which rows need work.
+        # 5. Do it. 6. Report.
+        known = self._fc_answer_known(raw_rows)
+        careful = iter(self._fc_upsert_carefully([raw for index, raw in enumerate(raw_rows) if index not in known]))
+        return [known.get(index) or next(careful) for index in range(len(raw_rows))]
+
+    @api.model
+    def _fc_upsert_carefully(self, raw_rows):
+        if not raw_rows:
+            return []
         entries = [self._fc_parse(raw) for raw in raw_rows]
         newest = self._fc_newest([entry for entry in entries if isinstance(entry, _Row)])
         self._fc_resolve(list(newest.values()))
@@ -59,7 +69,7 @@ class FusionBillingApi(models.AbstractModel):
     def _fc_parse(self, raw):
         """Return a `_Row`, or the result of a row that cannot be understood."""
         try:
-            return _Row(parse_overage(raw))
+            return _Row(parse_overage(raw), fingerprint(raw))
         except ValueError as error:
             key = raw.get("key") if isinstance(raw, dict) else None
             return {
@@ -90,15 +100,21 @@ class FusionBillingApi(models.AbstractModel):
         if usage.version and parse_version(usage.version) > overage.version:
             row.status = "stale"
             return False
-        refusal = self._fc_refusal(row)
+        refusal = self._fc_refusal(row) or self._fc_changed_by_hand(row)
         if refusal:
             row.park(refusal)
             return False
-        settled = self._fc_book(row).amount == overage.amount
+        book = self._fc_book(row)
+        settled = book.amount == book.goal(overage.amount)
         if settled and usage.detail == overage.detail and not usage.error:
             row.status = "unchanged" if row.lines or overage.amount else "nothing"
-            if usage.version != overage.version_text:
-                usage.version = overage.version_text
+            usage.write(
+                {
+                    "version": overage.version_text,
+                    "fingerprint": row.fingerprint,
+                    "counters": min(overage.counters, COUNTERS_MAX),
+                }
+            )
             return False
         refusal = not settled and self._fc_not_billable(row)
         if refusal:
@@ -175,7 +191,15 @@ class FusionBillingApi(models.AbstractModel):
             "order_id": row.order.id or None,
             "line_id": (self._fc_open_line(row) or row.lines[-1:]).id or None,
             "revision": row.lines[-1:].x_fc_revision,
-            "amount": money(self._fc_book(row).amount, currency) if row.order else "0",
-            "invoiced_amount": money(sum(map(self._fc_line_amount, frozen), Decimal(0)), currency),
+            "amount": money(self._fc_reached_amount(entry, row), currency) if row.order else "0",
+            "invoiced_amount": money(sum((line._fc_own_amount() for line in frozen), Decimal(0)), currency),
         }
         return {**result, "error": entry.error} if entry is row and entry.error else result
+
+    @api.model
+    def _fc_reached_amount(self, entry, row):
+        """Return the amount that Odoo stands for: the row's own, or of a refused row what the lines say."""
+        if entry is row and entry.status not in ("parked", "stale"):
+            return row.overage.amount
+        by_hand = sum((line._fc_shown_amount() - line._fc_own_amount() for line in row.lines), Decimal(0))
+        return self._fc_book(row).amount + by_hand

@@ -1,11 +1,7 @@
-from decimal import Decimal
-
 from odoo import api, models
 
-from ..lib.numbers import from_float
 from ..lib.overage import settle
-
-COUNTERS_MAX = 2**31 - 1
+from .fusion_billing_api_lines import COUNTERS_MAX
 
 
 class FusionBillingApi(models.AbstractModel):
@@ -15,14 +11,25 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_apply(self, rows):
         """Write lines, credits and usage of rows that passed all checks. Runs inside the caller's savepoint."""
+        orders = self.env["sale.order"].union(*(row.order for row in rows))
         # Within the savepoint: entering one runs the hooks that would have consumed this.
-        self.env["sale.order"].union(*(row.order for row in rows))._track_discard()
+        orders._track_discard()
+        orders.order_line.fetch(["price_unit", "tax_ids"])  # or Odoo would read them order by order
         self._fc_create_usages([row for row in rows if not row.usage])
-        new_lines = [(row, values) for row in rows if (values := self._fc_apply_row(row))]
+        pools = self._fc_credit_pools(orders)
+        new_lines = [(row, values) for row in rows if (values := self._fc_apply_row(row, pools[row.order]))]
+        self._fc_spare_analytics([values for _row, values in new_lines])
         created = self.env["sale.order.line"].create([values for _row, values in new_lines])
         for (row, _values), line in zip(new_lines, created, strict=True):
             row.lines += line
         self.env.flush_all()
+
+    @api.model
+    def _fc_spare_analytics(self, vals_list):
+        """Say that lines have no analytic distribution where no rule could give them one; Odoo would search for each."""
+        if not self.env["account.analytic.distribution.model"].search_count([], limit=1):
+            for vals in vals_list:
+                vals["analytic_distribution"] = False
 
     @api.model
     def _fc_usage_identity(self, row):
@@ -47,15 +54,15 @@ class FusionBillingApi(models.AbstractModel):
             row.usage = usage
 
     @api.model
-    def _fc_apply_row(self, row):
+    def _fc_apply_row(self, row, pool):
         """Bring one key to its amount; return the values of the new line it needs, if any."""
         overage, book, open_line = row.overage, self._fc_book(row), self._fc_open_line(row)
-        settlement = settle(book, overage.amount, self._fc_pending_credit(row.order))
-        self._fc_use_credit(row.order, settlement.credit_used)
-        self._fc_make_credit(row, settlement.credit_made)
+        settlement = settle(book, book.goal(overage.amount), pool.pending)
+        pool.take(settlement.credit_used)
+        self._fc_make_credit(row, settlement.credit_made, pool)
         self._fc_write_usage(row, settlement)
         if open_line:
-            self._fc_write_line(row, open_line, settlement.open_amount)
+            open_line.write(self._fc_line_values(row, settlement.open_amount))
             changed = True
         else:
             changed = bool(settlement.open_amount or settlement.credit_used)
@@ -89,6 +96,7 @@ class FusionBillingApi(models.AbstractModel):
             "counters": min(overage.counters, COUNTERS_MAX),
             "version": overage.version_text,
             "detail": overage.detail,
+            "fingerprint": row.fingerprint,
             "error": False,
         }
         if settlement.credit_made:
@@ -98,41 +106,6 @@ class FusionBillingApi(models.AbstractModel):
         usage.write(values)
 
     @api.model
-    def _fc_pending_credits(self, order):
-        return self.env["fusion.billing.credit"].search(
-            [("subscription_id", "=", order.id), ("state", "=", "pending")], order="id"
-        )
-
-    @api.model
-    def _fc_pending_credit(self, order):
-        places = order.currency_id.decimal_places
-        credits_ = self._fc_pending_credits(order)
-        return sum((from_float(credit.amount_pending, places) for credit in credits_), Decimal(0))
-
-    @api.model
-    def _fc_use_credit(self, order, amount):
-        """Take `amount` from the order's pending credits, the oldest first."""
-        places = order.currency_id.decimal_places
-        for credit in self._fc_pending_credits(order) if amount else ():
-            part = min(amount, from_float(credit.amount_pending, places))
-            credit.amount_used = float(from_float(credit.amount_used, places) + part)
-            amount -= part
-            if not amount:
-                return
-
-    @api.model
-    def _fc_make_credit(self, row, amount):
-        if amount:
-            self.env["fusion.billing.credit"].create(
-                {
-                    "subscription_id": row.order.id,
-                    "usage_id": row.usage.id,
-                    "currency_id": row.order.currency_id.id,
-                    "amount": float(amount),
-                }
-            )
-
-    @api.model
     def _fc_line_values(self, row, amount):
         """Return quantity, price and discount together: Odoo resets the price when the quantity comes alone."""
         return {
@@ -140,12 +113,9 @@ class FusionBillingApi(models.AbstractModel):
             "product_uom_qty": 1.0,
             "price_unit": float(amount),
             "discount": 0.0,
+            "x_fc_amount": float(amount),
             "x_fc_version": row.overage.version_text,
         }
-
-    @api.model
-    def _fc_write_line(self, row, line, amount):
-        line.write(self._fc_line_values(row, amount))
 
     @api.model
     def _fc_new_line(self, row, amount):

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 from odoo import api, models
 
-from ..lib.numbers import from_float
+from ..lib.numbers import from_float, money
 from ..lib.overage import Book
 
 
@@ -40,22 +40,19 @@ class FusionBillingApi(models.AbstractModel):
         """Return what the row's key has come to so far."""
         places = row.order.currency_id.decimal_places
         open_line = self._fc_open_line(row)
-        fixed = sum((self._fc_line_amount(line) for line in row.lines - open_line), Decimal(0))
+        fixed = sum((line._fc_own_amount() for line in row.lines - open_line), Decimal(0))
         return Book(
             fixed=fixed,
-            open_amount=self._fc_line_amount(open_line) if open_line else None,
+            open_amount=open_line._fc_own_amount() if open_line else None,
             credit_raised=from_float(row.usage.credit_raised, places),
             credit_applied=from_float(row.usage.credit_applied, places),
+            waived=from_float(row.usage.waived, places),
         )
 
     @api.model
     def _fc_open_line(self, row):
         """Return the last line that is not on an invoice yet, or an empty record."""
         return row.lines.filtered(lambda line: not line._fc_is_frozen())[-1:]
-
-    @api.model
-    def _fc_line_amount(self, line):
-        return from_float(line.price_unit * line.product_uom_qty, line.currency_id.decimal_places)
 
     @api.model
     def _fc_refusal(self, row):
@@ -73,6 +70,17 @@ class FusionBillingApi(models.AbstractModel):
             return f"the amount is in {overage.currency}, the subscription in {order.currency_id.name}"
         if overage.amount % Decimal(1).scaleb(-order.currency_id.decimal_places):
             return f"the amount has more decimals than {overage.currency}"
+        return None
+
+    @api.model
+    def _fc_changed_by_hand(self, row):
+        """Return that and how a person changed one of the lines, or None. Nothing overwrites what a person decided."""
+        for line in row.lines.filtered(lambda line: line._fc_is_changed_by_hand()):
+            own, shown = (money(part, line.currency_id) for part in (line._fc_own_amount(), line._fc_shown_amount()))
+            return (
+                f"the line of {line.order_id.name}, revision {line.x_fc_revision}, was changed by hand from {own} to "
+                f"{shown}: accept or undo the change on its usage"
+            )
         return None
 
     @api.model

@@ -23,10 +23,12 @@ class FusionBillingUsage(models.Model):
     currency_id = fields.Many2one("res.currency", ondelete="restrict")
     counters = fields.Integer(help="Number of counters behind the total.")
     version = fields.Char(copy=False, help="Epoch, source offset and catalog offset of the last accepted record.")
+    fingerprint = fields.Char(copy=False, help="Digest of the last accepted record; an equal one is not looked at.")
     detail = fields.Text(copy=False, help="The accepted record's exact numbers.")
     error = fields.Char(copy=False, help="Why the last record could not be billed.")
     credit_raised = fields.Monetary(copy=False, help="Sum of the credits made for this usage.")
     credit_applied = fields.Monetary(copy=False, help="Sum of the credits used up instead of billing.")
+    waived = fields.Monetary(copy=False, help="What people took off its lines by hand, and accepted.")
     line_ids = fields.One2many("sale.order.line", "x_fc_usage_id")
     credit_ids = fields.One2many("fusion.billing.credit", "usage_id")
     state = fields.Selection(

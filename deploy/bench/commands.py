@@ -1,0 +1,69 @@
+"""`fusion-billing bench …`: parses, calls, prints; one JSON object or tables on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy.local.commands import reporting
+from deploy.local.progress import Progress
+
+app = typer.Typer(help="Measure on the local stack's real servers; results are verified exactly.", no_args_is_help=True)
+
+_FULL_KEYS = 10_000_000
+
+
+@app.callback()
+def bench() -> None:
+    """Measure on the local stack's real servers; results are verified exactly."""
+
+
+@app.command()
+def meter(
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    counters: Annotated[int | None, typer.Option(min=4_000, help="counters in containers; default 2,000,000")] = None,
+    peers: Annotated[bool, typer.Option(help="also run Bytewax and Kafka Streams on the same topics")] = True,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="small and once: shows that it works, figures mean little")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="also fill a store with 10 million keys; takes longer")] = False,
+    check: Annotated[bool, typer.Option("--check", help="exit with 3 below tests/benchmarks/baselines.json")] = False,
+) -> None:
+    """Measure the meter and verify every sum, distinct count and amount; at most 10 minutes without --full.
+
+    Example: fusion-billing bench meter --no-peers --json
+    """
+    from deploy.bench.common.broker import bench_broker  # noqa: PLC0415 -- a command loads only what it needs
+    from deploy.bench.common.stopping import ends_in_order  # noqa: PLC0415
+    from deploy.bench.meter import baselines  # noqa: PLC0415
+    from deploy.bench.meter.plan import Plan  # noqa: PLC0415
+    from deploy.bench.meter.run import Bench  # noqa: PLC0415
+
+    plan = Plan.quick(counters or 20_000, with_peers=peers) if quick else Plan(with_peers=peers)
+    plan = replace(plan, counters=counters or plan.counters, full_keys=_FULL_KEYS if full else 0)
+    progress = Progress()
+    with (
+        reporting(),
+        ends_in_order(),
+        tempfile.TemporaryDirectory(prefix="fusion-bench-") as folder,
+        bench_broker(progress) as broker,
+    ):
+        result = Bench(plan, broker, Path(folder), progress).run()
+    figures = result.as_json()
+    missed = baselines.missed(figures)
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        result.print(Console())
+        for line in missed:
+            typer.echo(line, err=True)
+    if not result.is_verified:
+        raise typer.Exit(1)
+    if check and missed:
+        raise typer.Exit(3)

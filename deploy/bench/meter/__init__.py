@@ -1,0 +1,1 @@
+"""`fusion-billing bench meter`: load → engines → exact verification → figures. The story is in `run.py`."""

@@ -1,0 +1,99 @@
+"""Other engines doing the same job on the same topic: dedupe by key, last value wins, sum, publish totals.
+
+A peer is a folder below tests/benchmarks/peers with two programs: `prepare <installation>` fetches and builds once,
+`run <installation> --option value …` does the job and writes its report. To add one, add a folder and name it here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.bench.common.child import running
+from deploy.bench.common.errors import BenchmarkFailed
+from deploy.bench.meter.measure import Run
+from deploy.bench.meter.plan import PARTITIONS
+from deploy.bench.meter.verify import peer_faults
+from deploy.local import kafka_client, programs
+from deploy.local.settings import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.bench.meter.scenario import Scenario
+    from deploy.local.progress import Progress
+
+PEERS = ("bytewax", "kafka_streams")
+_FOLDER = REPOSITORY / "tests" / "benchmarks" / "peers"
+_INSTALLATIONS = REPOSITORY / ".local" / "bench" / "peers"
+_ENDS_WITHIN_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One engine, installed."""
+
+    name: str
+
+    def prepare(self, progress: Progress) -> None:
+        """Fetch and build it unless that was done.
+
+        Raises: LocalStackError when it cannot be had here.
+        """
+        script = _FOLDER / self.name / "prepare"
+        if not script.exists():
+            raise BenchmarkFailed(f"{script} is missing: peers are run from a checkout")
+        with progress.step(f"{self.name}: install"):
+            programs.run([str(script), str(self._installation)], env=self._environment(), cwd=script.parent)
+
+    def run(self, scenario: Scenario, number: int) -> Run:
+        """Do the scenario's whole log once and compare the result.
+
+        Raises: BenchmarkFailed when it failed or took too long.
+        """
+        totals = f"{scenario.prefix}{self.name}-{number}.totals"
+        kafka_client.create_topics(scenario.broker.bootstrap, {totals: PARTITIONS}, {"cleanup.policy": "compact"})
+        folder = scenario.folder / f"{self.name}-{number}"
+        folder.mkdir(parents=True)
+        report = folder / "report.json"
+        options = {
+            "bootstrap": scenario.broker.bootstrap,
+            "topic": scenario.usage,
+            "totals": totals,
+            "application": f"{scenario.prefix}{self.name}-{number}",
+            "state": str(folder / "state"),
+            "counters": str(scenario.load.counters),
+            "report": str(report),
+        }
+        argv = [str(_FOLDER / self.name / "run"), str(self._installation)]
+        argv += [word for name, value in options.items() for word in (f"--{name}", value)]
+        with running(self.name, argv, self._environment(), folder / "log", REPOSITORY) as child:
+            cpu_s, peak_rss_mib = 0.0, 0.0
+            deadline = time.monotonic() + _ENDS_WITHIN_S
+            while child.process.poll() is None and time.monotonic() < deadline:
+                cpu_s, peak_rss_mib = child.cpu_s() or cpu_s, child.rss_mib(peak=True) or peak_rss_mib
+                time.sleep(0.1)
+            child.wait(within_s=0.1)
+        times = json.loads(report.read_text())
+        return Run(
+            engine=self.name,
+            counters=scenario.load.counters,
+            applied_s=times["applied_at"] - times["began_at"],
+            published_s=times["durable_at"] - times["began_at"],
+            cpu_s=cpu_s,
+            peak_rss_mib=peak_rss_mib,
+            faults=peer_faults(scenario.broker.bootstrap, totals, scenario.expected),
+        )
+
+    @property
+    def _installation(self) -> Path:
+        return _INSTALLATIONS / self.name
+
+    def _environment(self) -> dict[str, str]:
+        return programs.clean_environment() | {
+            "PYTHON": sys.executable,
+            "MAVEN_REPOSITORY": str(REPOSITORY / ".local" / "cache" / "m2"),
+        }

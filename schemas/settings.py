@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     webhook_first_wait_s: float = Field(60, gt=0, description="unit of the compatible schedule; smaller only in tests")
     webhook_timeout_s: float = Field(15, gt=0, description="one attempt, connect to last byte")
     webhook_allow_private: bool = Field(default=False, description="allow http and private addresses (development)")
+    webhook_worker_id: str = Field(
+        "", max_length=64, description="stable per worker: a killed one resumes at once; empty: after 10 s"
+    )
+    webhook_rate_per_s: float = Field(10, gt=0, description="attempts per endpoint; bursts up to two seconds' worth")
+    webhook_endpoint_in_flight: int = Field(4, ge=1, le=64, description="attempts at one endpoint at a time")
+    webhook_in_flight: int = Field(500, ge=1, le=5000, description="attempts of one worker at a time")
+    webhook_keep_days: float = Field(
+        30, gt=0, description="how long ended deliveries are kept; less than events.v1 keeps may repeat deliveries"
+    )
     secret_key: SecretStr = Field(SecretStr(""), description="Fernet key that seals webhook secrets on catalog.v1")
 
     # Every role

@@ -1,11 +1,13 @@
 """The sinks' Kafka adapter on a real broker."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from schemas.errors import BrokerUnavailable
 from schemas.settings import load
 from sinks.kafka_client import GroupConsumer, Outgoing, Publisher, TopicReader
-from tests.stack.kafka import TopicMaker
+from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
@@ -60,3 +62,67 @@ def test_what_was_published_is_read_to_the_end(kafka_bootstrap: str, topics: Top
     finally:
         reader.close()
         publisher.close()
+
+
+@pytest.mark.faults
+def test_a_publisher_recovers_from_an_outage_longer_than_its_timeout(broker: Broker) -> None:
+    """Killed with records in flight: they fail, the same publisher goes on when the broker is back, nothing haunts."""
+    broker.create_topic("one")
+    settings = load({"FUSION_KAFKA_BOOTSTRAP": broker.bootstrap})
+    publisher = Publisher(settings, ack_timeout_s=3)
+    try:
+        publisher.publish("one", [Outgoing("before", b"v")])
+        broker.pause()
+        with ThreadPoolExecutor(1) as thread:
+            in_flight = thread.submit(publisher.publish, "one", [Outgoing(f"lost-{n}", b"v") for n in range(20)])
+            with pytest.raises(BrokerUnavailable):
+                in_flight.result(timeout=20)
+        broker.kill()
+        broker.start()
+
+        def published() -> bool:
+            try:
+                publisher.publish("one", [Outgoing("after", b"v")])
+            except BrokerUnavailable as error:
+                raise AssertionError(str(error)) from error
+            return True
+
+        wait_until(published, 60, "the same publisher publishes again")
+        publisher.publish("one", [Outgoing("later", b"v")])
+        reader = TopicReader(settings, "one")
+        keys = [record.key for record in reader.read_to_end()]
+        reader.close()
+        assert keys[-1] == b"later"
+        assert keys.index(b"after") > keys.index(b"before")
+    finally:
+        publisher.close()
+
+
+def test_a_member_with_a_worker_id_resumes_at_once_after_a_kill(
+    kafka_bootstrap: str, topic_prefix: str, topics: TopicMaker
+) -> None:
+    """Its successor takes its place in the group before the session of the dead one has ended."""
+    settings = load({"FUSION_KAFKA_BOOTSTRAP": kafka_bootstrap})
+    topic = topics("static", PARTITIONS)
+
+    def member() -> GroupConsumer:
+        return GroupConsumer(settings, topic, f"{topic_prefix}static", 10, worker_id="w-0")
+
+    def assigned_within(consumer: GroupConsumer, deadline_s: float) -> None:
+        assigned: set[int] = set()
+
+        def complete() -> bool:
+            consumer.poll(0.05)
+            assigned.update(consumer.take_assigned())
+            return len(assigned) == PARTITIONS
+
+        wait_until(complete, deadline_s, "all partitions")
+
+    first = member()
+    assigned_within(first, 10)
+    second = member()
+    try:
+        assigned_within(second, 6)
+    finally:
+        second.close()
+        first.close()

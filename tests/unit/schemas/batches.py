@@ -1,5 +1,6 @@
 """Usage batches as JSON documents: good ones, mutated ones, and the comparison of the two ways to read them."""
 
+import copy
 import json
 from typing import Any
 
@@ -134,7 +135,8 @@ def documents(draw: st.DrawFn) -> Document:
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """Return a batch with up to three faults, or oddities that may be none, as bytes."""
-    document = draw(st.one_of(documents(), st.builds(lambda: batch(row())), st.builds(columns)))
+    # Copies: a strategy's own values must not change from one example to the next.
+    document = copy.deepcopy(draw(st.one_of(documents(), st.builds(lambda: batch(row())), st.builds(columns))))
     for _ in range(draw(st.integers(0, 3))):
         places = _places(document)
         if not places:
@@ -144,11 +146,11 @@ def mutated(draw: st.DrawFn) -> bytes:
         if action == "remove":
             del container[key]
         elif action == "replace":
-            container[key] = draw(_oddities)
+            container[key] = copy.deepcopy(draw(_oddities))
         elif isinstance(container, dict):
-            container[draw(_names)] = draw(_oddities)
+            container[draw(_names)] = copy.deepcopy(draw(_oddities))
         else:
-            container.append(draw(_oddities))
+            container.append(copy.deepcopy(draw(_oddities)))
     value = as_bytes(document, ascii_only=draw(st.booleans()))
     if draw(st.integers(0, 4)) == 0:
         value = _repeat_a_field(value, draw(_names), draw(st.sampled_from([b"1", b'"x"', b"[]", b"null", b"1.5"])))

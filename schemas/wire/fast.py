@@ -15,14 +15,14 @@ from msgspec import UNSET, UnsetType
 from schemas.identifiers import check_code, check_external_id
 from schemas.money import parse_decimal
 from schemas.periods import parse_instant
-from schemas.usage import COUNTERS_MAX, REVISION_MAX, SCHEMA_VERSION
+from schemas.usage import COUNTERS_MAX, PROPERTIES_MAX, REVISION_MAX, SCHEMA_VERSION
 from schemas.wire.columns import CounterColumns, compact, to_micros
+from schemas.wire.repeats import check_names, holds_only
 
 _INT64 = 2**63
 
-# An escaped ASCII letter or underscore could hide a field's name from `_check_names`.
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_Properties = dict[str, str | int | bool | None]
 _TOP = ("schema_version", "service", "counters", "columns")
 
 
@@ -34,7 +34,7 @@ class _Row(msgspec.Struct, gc=False):
     period_end: str
     idempotency_key: str
     revision: int | UnsetType = UNSET
-    properties: dict[str, str] | UnsetType = UNSET
+    properties: _Properties | UnsetType = UNSET
 
 
 class _Columns(msgspec.Struct, gc=False):
@@ -47,7 +47,7 @@ class _Columns(msgspec.Struct, gc=False):
     keys: list[str]
     quantities: list[int | str]
     revisions: list[int] | UnsetType = UNSET
-    properties: UnsetType | None = UNSET
+    properties: list[_Properties | None] | UnsetType | None = UNSET
 
 
 class _Batch(msgspec.Struct, gc=False):
@@ -98,10 +98,12 @@ def _from_columns(value: bytes, batch: _Batch, wire: _Columns) -> CounterColumns
     _check_indexes(wire.subscription, wire.subscriptions)
     _check_indexes(wire.metric, wire.metrics)
     _check_indexes(wire.period, wire.periods)
-    quantities = _quantities(wire.quantities)
+    quantities, properties = _quantities(wire.quantities), _properties(wire.properties, size)
     texts = 0 if quantities is wire.quantities else list(map(type, wire.quantities)).count(str)
-    if not _holds_only(value, _strings(batch, wire) + texts):
-        _check_names(value, dict.fromkeys((*_TOP, *_Columns.__struct_fields__)))
+    if not holds_only(value, _strings(batch, wire) + texts):
+        if properties is not None:
+            raise ValueError("names of properties may occur twice")
+        check_names(value, dict.fromkeys((*_TOP, *_Columns.__struct_fields__)))
     return CounterColumns(
         service=batch.service,
         subscriptions=wire.subscriptions,
@@ -113,6 +115,7 @@ def _from_columns(value: bytes, batch: _Batch, wire: _Columns) -> CounterColumns
         keys=wire.keys,
         quantities=quantities,
         revisions=None if wire.revisions is UNSET else wire.revisions,
+        properties=properties,
     )
 
 
@@ -123,7 +126,7 @@ def _from_rows(value: bytes, service: str, rows: Sequence[_Row]) -> CounterColum
     counts["properties"] = sum(row.properties is not UNSET for row in rows)
     if counts["properties"] and any(row.properties for row in rows):
         raise ValueError("properties are judged one by one")
-    _check_names(value, counts)
+    check_names(value, counts)
     subscriptions: dict[str, int] = {}
     metrics: dict[str, int] = {}
     periods: dict[tuple[str, str], int] = {}
@@ -141,32 +144,14 @@ def _from_rows(value: bytes, service: str, rows: Sequence[_Row]) -> CounterColum
     )
 
 
-# --- no field twice: the decoder would silently take the last -----------------------------------------------------
-
-
 def _strings(batch: _Batch, wire: _Columns) -> int:
     """Return how many strings, names included and quantities not, a batch of columns has that holds nothing else."""
     optional = (batch.schema_version, wire.revisions, wire.properties)
     names = 2 + 8 + sum(field is not UNSET for field in optional)
-    return names + 1 + len(wire.subscriptions) + len(wire.metrics) + 2 * len(wire.periods) + len(wire.keys)
-
-
-def _holds_only(value: bytes, strings: int) -> bool:
-    """Tell whether `value` has just so many strings: then no name can occur twice. One cheap look at the usual case."""
-    return b"\\" not in value and value.count(b'"') == 2 * strings
-
-
-def _check_names(value: bytes, counts: dict[str, int | None]) -> None:
-    """Raise unless each name occurs exactly so often, or where that is null at most once.
-
-    A text that equals a name is taken for one: it costs that batch its speed, nothing else.
-    """
-    if _ESCAPED_LETTER.search(value):
-        raise ValueError("an escaped name")
-    for name, expected in counts.items():
-        found = value.count(b'"%b"' % name.encode())
-        if found != expected and (expected is not None or found > 1):
-            raise ValueError("a field may occur twice")
+    texts = 1 + len(wire.subscriptions) + len(wire.metrics) + 2 * len(wire.periods) + len(wire.keys)
+    if isinstance(wire.properties, list):
+        texts += sum(len(each) + list(map(type, each.values())).count(str) for each in wire.properties if each)
+    return names + texts
 
 
 # --- columns checked as a whole -----------------------------------------------------------------------------------
@@ -188,6 +173,14 @@ def _check_keys(keys: Sequence[str]) -> None:
 def _check_revisions(revisions: Sequence[int] | None) -> None:
     if revisions is not None and not (min(revisions) >= 0 and max(revisions) <= REVISION_MAX):
         raise ValueError("a revision is out of range")
+
+
+def _properties(wire: list[_Properties | None] | UnsetType | None, size: int) -> list[_Properties | None] | None:
+    if not isinstance(wire, list):
+        return None
+    if len(wire) != size or any(each and len(each) > PROPERTIES_MAX for each in wire):
+        raise ValueError("too few or too many properties")
+    return [each or None for each in wire] if any(wire) else None
 
 
 def _quantities(quantities: Sequence[int | str]) -> Sequence[int | Decimal]:

@@ -15,6 +15,10 @@ from tests.unit.schemas.batches import as_bytes, batch, columns, documents, muta
 @example(as_bytes(batch(row(quantity="1_0"))).replace(b"_", b"\\u005f"))
 @example(as_bytes(batch(row(), note="?")).replace(b"?", b"\xff"))
 @example(as_bytes(columns(keys=["k-1", "columns"])))
+@example(as_bytes(columns(properties=[{"a": 1}, None])).replace(b'"a"', b'"a": 2, "a"'))
+@example(as_bytes(columns(properties=[{"a": "b"}, {}]) | {"note": "?"}))
+@example(as_bytes(columns(properties=[{str(number): 1 for number in range(33)}, None])))
+@example(as_bytes(columns(properties=[{"a": 2**64}, {"b": 1.5}])))
 @example(as_bytes(columns()).replace(b'"keys"', b'"\\u006beys": ["a", "b"], "keys"'))
 def test_both_paths_read_the_same(value: bytes) -> None:
     """Whatever the fast path takes, the slow one takes with equal counters and no refusal."""
@@ -46,6 +50,7 @@ def _looks_like_a_name(value: bytes) -> bool:
     [
         as_bytes(columns()),
         as_bytes(columns(revisions=[1, 2])),
+        as_bytes(columns(properties=[None, {"region": "ca", "seats": 3, "trial": False, "note": None}])),
         as_bytes(columns() | {"sent_by": "a newer client"}),
         as_bytes(columns(keys=['a "quoted" key', "back\\slash"])),
         as_bytes(columns(subscriptions=["é", "ü"]), ascii_only=False),

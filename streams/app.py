@@ -87,7 +87,10 @@ class _MeterApp(faust.App):  # type: ignore[misc]
 
 def _consumer_class(meter: Meter) -> type[Any]:
     class StoreConsumer(aiokafka_driver.Consumer):  # type: ignore[misc]
-        """Starts each partition at its store's next offset, whatever the group committed."""
+        """Starts each partition at its store's next offset, whatever the group committed; committed records only."""
+
+        def _new_consumer_thread(self) -> Any:
+            return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
         async def seek_to_committed(self) -> Mapping[TP, int]:
             """Seek to the stores' offsets; Faust asks whenever the flow of records (re)starts."""
@@ -96,6 +99,18 @@ def _consumer_class(meter: Meter) -> type[Any]:
             return start
 
     return StoreConsumer
+
+
+class _CommittedThread(aiokafka_driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Reads committed records only: what an outside producer has aborted must not count."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        # Faust chooses the isolation level by this flag, and looks at it for nothing else here.
+        self.consumer.in_transaction = True
+        try:
+            return super()._create_worker_consumer(transport)
+        finally:
+            self.consumer.in_transaction = False
 
 
 def _credentials(settings: Settings) -> Any:

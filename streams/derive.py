@@ -1,37 +1,38 @@
 """From dirty aggregates to records: the totals, and each charge's overage with the terms that gave its amount."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, DecimalException
 
 import structlog
 from pydantic import ValidationError
 
-from schemas.catalog import Charge, Metric
+from schemas.catalog import Charge, ChargeModel, Metric
 from schemas.derived import Overage, Total, Version
 from schemas.errors import InvariantBroken
 from schemas.wire import from_micros
-from streams.domain.catalog import CatalogView
+from streams.domain.catalog import CatalogView, is_invoiced
 from streams.domain.rating import rate
 from streams.metrics import RATING_FAILURES
 from streams.store.aggregates import UNASSIGNED, AggregateKey
-from streams.store.partition_store import PartitionStore
+from streams.store.partition_store import Billed, PartitionStore
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """Records of one flush, and the aggregates that wait until the catalog knows their subscription or metric."""
+    """Records of one flush, what they bill, and the aggregates that wait for the catalog to know or mend more."""
 
-    totals: list[Total]
-    overages: list[Overage]
-    waiting: list[int]
+    totals: list[Total] = field(default_factory=list)
+    overages: list[Overage] = field(default_factory=list)
+    billed: Billed = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
 
 
 def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, epoch: int) -> Derivation:
     """Return what is to be published of these aggregates; each record is the absolute value of its key."""
-    derivation = Derivation([], [], [])
+    derivation = Derivation()
     quantities = store.totals(numbers)
     for number in numbers:
         key = store.aggregates.keys[number]
@@ -43,10 +44,28 @@ def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, 
         version = Version(epoch, int(store.aggregates.arrays["changed"][number]), catalog.next_offset)
         total = _total(key, metric, quantities[number], counters, version)
         derivation.totals.append(total)
-        overages, is_complete = _overages(total, catalog)
+        former = store.billed.get(key[:4], {})
+        charges = _charges(key, former, catalog)
+        overages = [overage for charge in charges if (overage := _rated(total, charge)) is not None]
+        derivation.waiting.extend([number] if len(overages) < len(charges) else [])
+        current = {charge.code: charge.currency for charge in charges}
+        overages += [_withdrawn(total, code, former[code]) for code in sorted(former.keys() - current.keys())]
         derivation.overages.extend(overages)
-        derivation.waiting.extend([] if is_complete else [number])
+        derivation.billed[key[:4]] = current
     return derivation
+
+
+def _charges(key: AggregateKey, former: Mapping[str, str], catalog: CatalogView) -> list[Charge]:
+    """Return the charges to bill: those that apply now, but for an invoiced period those that it was billed by.
+
+    Late usage of a period that is invoiced follows the plan of its time, not the one the order has moved to.
+    """
+    subscription = catalog.subscription(key.service, key.subscription)
+    if subscription is None:
+        return []
+    if former and is_invoiced(key.period_end, subscription):
+        return [charge for charge in catalog.all_charges(key.metric) if charge.code in former]
+    return catalog.charges(subscription, key.metric)
 
 
 def _total(key: AggregateKey, metric: Metric, quantity: Decimal, counters: int, version: Version) -> Total:
@@ -63,41 +82,58 @@ def _total(key: AggregateKey, metric: Metric, quantity: Decimal, counters: int, 
     )
 
 
-def _overages(total: Total, catalog: CatalogView) -> tuple[list[Overage], bool]:
-    """Return the overage of each charge that applies, and whether all of them could be rated.
+def _rated(total: Total, charge: Charge) -> Overage | None:
+    """Return a charge's overage; null, loudly, if the charge is unusable.
 
-    One unusable charge must not keep the others from being rated; it is mended in the catalog.
+    One such charge must not keep the others from being rated; it is mended in the catalog.
     """
-    subscription = catalog.subscription(total.service, total.subscription)
-    charges = [] if subscription is None else catalog.charges(subscription, total.metric)
-    overages = []
-    for charge in charges:
-        try:
-            overages.append(_overage(total, charge))
-        except (InvariantBroken, ValidationError, DecimalException) as error:
-            RATING_FAILURES.inc()
-            log.error("rating.failed", key=total.key, charge=charge.code, error=str(error))  # noqa: TRY400
-    return overages, len(overages) == len(charges)
+    try:
+        rated = rate(total.quantity, charge)
+        return Overage(
+            **_common(total),
+            charge=charge.code,
+            quota=charge.included_quota,
+            billable_units=rated.billable_units,
+            batches=rated.batches,
+            batch_size=charge.unit_batch,
+            price_per_unit=charge.price_per_unit,
+            charge_model=charge.charge_model,
+            amount=rated.amount,
+            currency=charge.currency,
+        )
+    except (InvariantBroken, ValidationError, DecimalException) as error:
+        RATING_FAILURES.inc()
+        log.error("rating.failed", key=total.key, charge=charge.code, error=str(error))  # noqa: TRY400
+        return None
 
 
-def _overage(total: Total, charge: Charge) -> Overage:
-    rated = rate(total.quantity, charge)
+def _withdrawn(total: Total, code: str, currency: str) -> Overage:
+    """Return the end of a charge that was billed on this total and does not apply any more: nothing is due."""
     return Overage(
-        service=total.service,
-        subscription=total.subscription,
-        metric=total.metric,
-        period_start=total.period_start,
-        period_end=total.period_end,
-        version=total.version,
-        charge=charge.code,
-        total=total.quantity,
-        quota=charge.included_quota,
-        billable_units=rated.billable_units,
-        batches=rated.batches,
-        batch_size=charge.unit_batch,
-        price_per_unit=charge.price_per_unit,
-        charge_model=charge.charge_model,
-        amount=rated.amount,
-        currency=charge.currency,
-        counters=total.counters,
+        **_common(total),
+        charge=code,
+        quota=_ZERO,
+        billable_units=_ZERO,
+        batches=_ZERO,
+        batch_size=Decimal(1),
+        price_per_unit=_ZERO,
+        charge_model=ChargeModel.STANDARD,
+        amount=_ZERO,
+        currency=currency,
     )
+
+
+def _common(total: Total) -> dict[str, object]:
+    return {
+        "service": total.service,
+        "subscription": total.subscription,
+        "metric": total.metric,
+        "period_start": total.period_start,
+        "period_end": total.period_end,
+        "version": total.version,
+        "total": total.quantity,
+        "counters": total.counters,
+    }
+
+
+_ZERO = Decimal(0)

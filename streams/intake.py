@@ -1,26 +1,30 @@
 """Taking in one usage record: the counters to apply here, those of other partitions, and what is refused for ever."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import Refused
 from schemas.events import Refusal, Rejected
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
+from schemas.topics import REJECTED_BYTES_MAX
 from schemas.wire import CounterColumns, RefusedCounter, decode_batch, encode_batch, to_counters
 from streams.domain.screening import Metrics, screen
 from streams.records import LogRecord
 
 _MESSAGE_LENGTH_MAX = 1000
+# The log's own limit is on compressed records; what we publish of them must fit uncompressed.
+_STRAY_BYTES_MAX = 900_000
+_REFUSALS_WHEN_LARGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What one record comes to; `strays` maps another partition to the batch that belongs there."""
+    """What one record comes to; `strays` are batches with the other partition that each belongs to."""
 
     counters: CounterColumns | None
-    strays: dict[int, bytes]
+    strays: list[tuple[int, bytes]]
     stray_count: int
     rejected: Rejected | None
 
@@ -31,13 +35,13 @@ def take_in(record: LogRecord, topic: str, partitions: int, catalog: Metrics) ->
         decoded, refused = decode_batch(record.value or b"")
     except Refused as error:
         whole = RefusedCounter(None, error.reason, error.field, str(error))
-        return Intake(None, {}, 0, _rejected(record, topic, [whole]))
+        return Intake(None, [], 0, _rejected(record, topic, [whole]))
     allowed, forbidden = screen(decoded, catalog)
     own, strays = _by_home(allowed, record.partition, partitions)
-    refused = [*refused, *forbidden]
+    refused = sorted([*refused, *forbidden], key=lambda each: each.index or 0)
     return Intake(
         counters=own,
-        strays={home: encode_batch(allowed.service, to_counters(each)) for home, each in strays.items()},
+        strays=[(home, batch) for home, each in strays.items() for batch in _batches(each)],
         stray_count=sum(map(len, strays.values())),
         rejected=_rejected(record, topic, refused) if refused else None,
     )
@@ -57,7 +61,27 @@ def _by_home(
     return selected.pop(here, None), selected
 
 
+def _batches(counters: CounterColumns) -> Iterator[bytes]:
+    """Encode counters in as many batches as it takes to keep each within what a record may have."""
+    batch = encode_batch(counters.service, to_counters(counters))
+    if len(batch) <= _STRAY_BYTES_MAX or len(counters) == 1:
+        yield batch
+        return
+    middle = len(counters) // 2
+    for half in (range(middle), range(middle, len(counters))):
+        yield from _batches(counters.select(half))
+
+
 def _rejected(record: LogRecord, topic: str, refused: Sequence[RefusedCounter]) -> Rejected:
+    """Return what is published of refused input.
+
+    A record beyond all measure is named by its place in the log and its first refusals; it must not be able to
+    hold up the outbox.
+    """
+    original = base64.b64encode(record.value or b"").decode()
+    is_large = len(original) + sum(len(each.message) + 200 for each in refused) > REJECTED_BYTES_MAX // 2
+    if is_large:
+        original, refused = "", refused[:_REFUSALS_WHEN_LARGE]
     refusals = [
         Refusal(index=each.index, reason=each.reason, field=each.field, message=each.message[:_MESSAGE_LENGTH_MAX])
         for each in refused
@@ -70,5 +94,5 @@ def _rejected(record: LogRecord, topic: str, refused: Sequence[RefusedCounter]) 
         message=refusals[0].message,
         refusals=refusals,
         original_key=None if record.key is None else base64.b64encode(record.key).decode(),
-        original=base64.b64encode(record.value or b"").decode(),
+        original=original,
     )

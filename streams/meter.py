@@ -1,21 +1,26 @@
 """The meter: the catalog in memory and one worker per assigned partition, whatever framework feeds it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import structlog
 
 from schemas import topics
 from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
-from streams import metrics
 from streams.domain.catalog import CatalogView, Touched
 from streams.kafka_client import FencedPublisher, LogReader
 from streams.partition_worker import Neighbours, PartitionWorker
 from streams.records import LogRecord
 
+# So long a broker may be away while we start or take up a partition; then a restart is the better way.
+_PATIENCE_S = 120.0
+
 log = structlog.get_logger()
+_Result = TypeVar("_Result")
 
 
 class Meter:
@@ -46,29 +51,25 @@ class Meter:
 
     async def start(self) -> None:
         """Read the catalog to its end, before anything is rated, and follow it from there."""
-        first, end = await self._catalog_log.bounds(0)
-        async for record in self._catalog_log.read(0, first, end):
-            self._update_catalog(record)
-        self._catalog.next_offset = end
-        partitions = await self._usage_log.partitions()
+        partitions = await _patiently(self._usage_log.partitions)
         if not partitions:
             name = self._settings.topic(topics.USAGE)
             raise ConfigurationError(f"topic {name} does not exist: run `fusion-billing topics apply` first")
+        await _patiently(self._read_catalog)
         self._neighbours = Neighbours(self._settings, self._catalog, self._usage_log, partitions)
         self._tail = self._supervised(self._follow_catalog(), "catalog")
-        log.info("catalog.read", next_offset=end, partitions=partitions)
+        log.info("catalog.read", next_offset=self._catalog.next_offset, partitions=partitions)
 
     async def assign(self, partitions: Iterable[int]) -> None:
         """Take up these partitions: from memory where the store is still there, else from snapshot and log."""
         async with self._changing:
-            wanted = set(partitions)
-            for partition in sorted(wanted - self._workers.keys()):
+            for partition in sorted(set(partitions) - self._workers.keys()):
                 worker = self._idle.pop(partition, None)
                 if worker is None:
                     worker = self._worker(partition)
-                    await worker.open()
+                    await _patiently(worker.open)
                 else:
-                    await worker.reopen()
+                    await _patiently(worker.reopen)
                 worker.start(self._supervised)
                 self._workers[partition] = worker
                 async with self._opened:
@@ -90,8 +91,8 @@ class Meter:
             try:
                 await worker.apply(record)
             except BrokerUnavailable as error:
-                # Only filling a gap reads from the broker; the record stays ours until that has worked.
-                log.warning("gap.postponed", partition=record.partition, error=str(error))
+                # Filling a gap, or emptying a full outbox, needs the broker; the record stays ours until that works.
+                log.warning("apply.postponed", partition=record.partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
             except Exception as error:
                 self._on_failure(error)
@@ -120,23 +121,29 @@ class Meter:
                 await worker.snapshot()
             self._workers.clear()
             self._idle.clear()
+            await self._catalog_log.close()
+            await self._usage_log.close()
 
     def _worker(self, partition: int) -> PartitionWorker:
         if self._neighbours is None:
             raise OwnershipLost("the meter has not read its catalog yet")
-        settings = self._settings
-        # The id belongs to the partition, not to the worker: whoever starts it last shuts out the others.
-        name = f"{settings.topic_prefix}meter-{settings.usage_epoch}-{partition}"
-        return PartitionWorker(partition, self._neighbours, FencedPublisher(settings, name))
+        return PartitionWorker(partition, self._neighbours, FencedPublisher(self._settings, partition))
+
+    async def _read_catalog(self) -> None:
+        first, end = await self._catalog_log.bounds(0)
+        async with aclosing(self._catalog_log.read(0, max(first, self._catalog.next_offset), end)) as records:
+            async for record in records:
+                self._update_catalog(record)
+        self._catalog.next_offset = end
 
     async def _follow_catalog(self) -> None:
         while True:
             try:
-                async for record in self._catalog_log.read(0, self._catalog.next_offset):
-                    touched = self._update_catalog(record)
-                    for worker in (*self._workers.values(), *self._idle.values()):
-                        worker.catalog_changed(touched)
-                    metrics.WAITING.set(sum(len(worker.waiting) for worker in self._workers.values()))
+                async with aclosing(self._catalog_log.follow(0, self._catalog.next_offset)) as records:
+                    async for record in records:
+                        touched = self._update_catalog(record)
+                        for worker in (*self._workers.values(), *self._idle.values()):
+                            worker.catalog_changed(touched)
             except BrokerUnavailable as error:
                 log.warning("catalog.reading_postponed", error=str(error))
                 await asyncio.sleep(error.retry_after_s)
@@ -154,3 +161,16 @@ class Meter:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(done)
         return task
+
+
+async def _patiently(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Return the result of `work`, tried again while the broker is away, within bounds."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await work()
+        except BrokerUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("broker.awaited", error=str(error))
+            await asyncio.sleep(error.retry_after_s)

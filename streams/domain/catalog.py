@@ -94,8 +94,11 @@ class CatalogView:
         A charge applies when its plan code is the order's and its plan, if set, is the order's plan; an order
         without plan code takes the charges of its own plan. Never a charge of another plan.
         """
-        found = [charge for charge in self._charges.get(metric, {}).values() if applies(charge, subscription)]
-        return sorted(found, key=lambda charge: charge.code)
+        return [charge for charge in self.all_charges(metric) if applies(charge, subscription)]
+
+    def all_charges(self, metric: str) -> list[Charge]:
+        """Return all charges on metrics of this code, by code, whoever they apply to."""
+        return sorted(self._charges.get(metric, {}).values(), key=lambda charge: charge.code)
 
     def _touched(self, entry: CatalogEntry | None) -> Touched:
         match entry:

@@ -22,6 +22,10 @@ from streams.store.columns import Column, RowBatch, Rows
 from streams.store.fixed_point import from_fixed, to_fixed
 
 _ZERO = Decimal(0)
+_MIXED = "\0"
+
+Billed = dict[tuple[str, str, str, int], dict[str, str]]
+"""(service, subscription, metric, period start) → charge code → currency: which overage records bear an amount."""
 
 
 class Catalog(Protocol):
@@ -56,6 +60,10 @@ class PartitionStore:
         self.rows = Rows()
         self.aggregates = Aggregates()
         self.wide: dict[int, Decimal] = {}
+        # (service, metric) → what its rows' `distinct` was made of when the first of them came; null: of nothing.
+        self.counted_by: dict[tuple[str, str], str | None] = {}
+        # What has been published, to be withdrawn when a charge ceases to apply.
+        self.billed: Billed = {}
         self._catalog = catalog
         # (service, subscription, metric) → aggregate number and period of the counter before: the usual answer.
         self._recent: dict[tuple[str, str, str], tuple[int, int, int]] = {}
@@ -98,6 +106,18 @@ class PartitionStore:
             totals |= self._scan(scanned, wide)
         return totals
 
+    def is_outdated(self) -> bool:
+        """Tell whether a metric now counts distinct values of something that its rows do not hold.
+
+        The catalog may learn of a metric after its first counters, or change what it counts. Rows keep a hash of one
+        property only, so such a store has to be made anew from the log.
+        """
+        for (service, code), counted in self.counted_by.items():
+            metric = self._catalog.metric(service, code)
+            if metric is not None and metric.aggregation is Aggregation.UNIQUE_COUNT and counted != _counted(metric):
+                return True
+        return False
+
     def reassign(self, numbers: Iterable[int]) -> None:
         """Put the counters of these aggregates into the periods of the catalog as it is now."""
         self._recent.clear()
@@ -117,10 +137,8 @@ class PartitionStore:
             self.aggregates.mark(number)
 
     def reassign_subscription(self, service: str, subscription: str) -> None:
-        """Take over a change of a subscription: periods first, then everything of it is rated anew."""
+        """Take over a change of a subscription's periods."""
         self.reassign(self.aggregates.of_subscription(service, subscription))
-        for number in self.aggregates.of_subscription(service, subscription):
-            self.aggregates.mark(number)
 
     def _apply_counters(self, offset: int, counters: CounterColumns) -> Applied:
         aggregate, straddling = self._aggregate_numbers(counters)
@@ -250,6 +268,10 @@ class PartitionStore:
         for position, exact in wide.items():
             distinct[position] = self._hash_of(format_decimal(exact))
         metrics = [self._catalog.metric(counters.service, code) for code in counters.metrics]
+        for code, metric in zip(counters.metrics, metrics, strict=True):
+            name, counted = (counters.service, code), _counted(metric)
+            if self.counted_by.setdefault(name, counted) != counted:
+                self.counted_by[name] = _MIXED
         if not any(metric and metric.aggregation is Aggregation.UNIQUE_COUNT for metric in metrics):
             return distinct
         for position, number in enumerate(counters.metric):
@@ -310,3 +332,10 @@ class PartitionStore:
         flags = np.zeros(len(self.aggregates), np.bool_)
         flags[list(numbers)] = True
         return flags
+
+
+def _counted(metric: Metric | None) -> str | None:
+    """Return which property a metric counts the distinct values of: empty for the quantity, null for none."""
+    if metric is None or metric.aggregation is not Aggregation.UNIQUE_COUNT:
+        return None
+    return metric.unique_property or ""

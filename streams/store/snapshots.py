@@ -1,7 +1,7 @@
 """Snapshots: a store saved at an offset, so that a restart replays only what came after.
 
-File ``<offset, 20 digits>.snapshot``: 8 bytes magic, 8 bytes header length, header (JSON: format, epoch, offsets, seed,
-aggregate keys, exact values, records not yet published, column names with type and length), the columns' bytes, and the
+File ``<offset, 20 digits>.snapshot``: 8 bytes magic, 8 bytes header length, header (JSON: format, context, offset,
+seed, aggregate keys, exact values, column names with length), the columns' bytes, and the
 xxh3-128 of all that. Written to a temporary file, fsync, rename, fsync of the directory; the newest two are kept. A
 snapshot that cannot be trusted is skipped: the older one or the log itself takes over.
 """
@@ -21,7 +21,7 @@ from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import Catalog, PartitionStore
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
@@ -30,8 +30,22 @@ _AGGREGATE_PREFIX = "aggregate."
 
 log = structlog.get_logger()
 
-Unpublished = tuple[str, bytes | None, bytes, int | None]
-"""A record that must still go out, kept with the state it came from: topic, key, value, partition if fixed."""
+Unpublished = tuple[int, str, bytes | None, bytes, int | None]
+"""A record that must still go out, with the state it came from: source offset, topic, key, value, fixed partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What belongs to a store's state besides the store.
+
+    epoch: of the usage topic; catalog_offset: the catalog position that the marks are up to date with;
+    settled: the source offset up to which refused and stray input is out; unpublished: what is not.
+    """
+
+    epoch: int
+    catalog_offset: int = 0
+    settled: int = 0
+    unpublished: tuple[Unpublished, ...] = ()
 
 
 class SnapshotUnusable(Exception):
@@ -40,14 +54,14 @@ class SnapshotUnusable(Exception):
 
 class _Header(msgspec.Struct):
     format: int
-    epoch: int
+    context: Context
     applied_offset: int
-    catalog_offset: int
     seed: int
     sequence: int
     keys: list[AggregateKey]
+    counted_by: list[tuple[str, str, str | None]]
+    billed: list[tuple[tuple[str, str, str, int], dict[str, str]]]
     wide: list[tuple[int, str]]
-    unpublished: list[Unpublished]
     columns: list[tuple[str, int]]
 
 
@@ -59,21 +73,21 @@ class Image:
     columns: Mapping[str, Column]
 
 
-def take(store: PartitionStore, epoch: int, catalog_offset: int, unpublished: list[Unpublished]) -> Image:
+def take(store: PartitionStore, context: Context) -> Image:
     """Copy the store's state; the only pause that a snapshot costs."""
     count = len(store.aggregates)
     columns = {name: store.rows.used(name).copy() for name in COLUMN_TYPES}
     columns |= {_AGGREGATE_PREFIX + name: array[:count].copy() for name, array in store.aggregates.arrays.items()}
     header = _Header(
         format=FORMAT,
-        epoch=epoch,
+        context=context,
         applied_offset=store.applied_offset,
-        catalog_offset=catalog_offset,
         seed=store.seed,
         sequence=store.aggregates.sequence,
         keys=list(store.aggregates.keys),
+        counted_by=[(*name, counted) for name, counted in store.counted_by.items()],
+        billed=list(store.billed.items()),
         wide=[(row, str(value)) for row, value in store.wide.items()],
-        unpublished=unpublished,
         columns=[(name, len(column)) for name, column in columns.items()],
     )
     return Image(header, columns)
@@ -101,8 +115,8 @@ def write(image: Image, directory: Path) -> Path:
     return path
 
 
-def load_newest(directory: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, list[Unpublished]] | None:
-    """Return the store of the newest usable snapshot with its unpublished records, or null if there is none."""
+def load_newest(directory: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Context] | None:
+    """Return the store of the newest usable snapshot and its context, or null if there is none."""
     for path in sorted(directory.glob(f"*{_SUFFIX}"), reverse=True):
         try:
             return read(path, epoch, catalog)
@@ -111,16 +125,16 @@ def load_newest(directory: Path, epoch: int, catalog: Catalog) -> tuple[Partitio
     return None
 
 
-def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, list[Unpublished]]:
-    """Return the store of one snapshot file.
+def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Context]:
+    """Return the store of one snapshot file and its context.
 
     Raises:
         SnapshotUnusable: damaged, of another format, or of another epoch of the usage topic.
     """
     data = memoryview(path.read_bytes())
     header, body = _checked(data)
-    if header.epoch != epoch:
-        raise SnapshotUnusable(f"is of epoch {header.epoch}, this is epoch {epoch}")
+    if header.context.epoch != epoch:
+        raise SnapshotUnusable(f"is of epoch {header.context.epoch}, this is epoch {epoch}")
     columns, position = {}, 0
     for name, length in header.columns:
         kind = np.dtype(COLUMN_TYPES.get(name, np.int64))
@@ -136,8 +150,10 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, list
         if name.startswith(_AGGREGATE_PREFIX)
     }
     store.aggregates = Aggregates.load(header.keys, arrays, header.sequence)
+    store.counted_by = {(service, metric): counted for service, metric, counted in header.counted_by}
+    store.billed = dict(header.billed)
     store.wide = {row: Decimal(text) for row, text in header.wide}
-    return store, header.unpublished
+    return store, header.context
 
 
 def _checked(data: memoryview) -> tuple[_Header, memoryview]:

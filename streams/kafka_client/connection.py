@@ -1,0 +1,45 @@
+"""How to reach the brokers, and what their errors mean to the meter."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from schemas.errors import BrokerUnavailable, OwnershipLost
+from schemas.settings import Settings
+
+RETRY_AFTER_S = 1.0
+
+
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Return the connection options in aiokafka's names."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if "SSL" in settings.kafka_security_protocol:
+        options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+    if settings.kafka_sasl_mechanism and settings.kafka_sasl_password:
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    return options
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the client's errors as ours.
+
+    AssertionError and IllegalOperation are what aiokafka answers when a producer is used after an earlier failure;
+    a new producer mends them as it mends the failure itself.
+    """
+    try:
+        yield
+    except ProducerFenced as error:
+        raise OwnershipLost("another producer has taken this partition's id") from error
+    except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+        raise BrokerUnavailable(f"Kafka: {error!r}", RETRY_AFTER_S) from error

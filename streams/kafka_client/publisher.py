@@ -1,0 +1,156 @@
+"""Publishing for one source partition: in transactions, by one owner at a time, each refusal and stray once."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas import topics
+from schemas.errors import BrokerUnavailable, OwnershipLost
+from schemas.settings import Settings
+from streams.kafka_client.connection import RETRY_AFTER_S, connection_options, translated
+from streams.records import Outgoing
+
+_TRANSACTION_TIMEOUT_MS = 30_000
+_START_WITHIN_S = 20.0
+_PUBLISH_WITHIN_S = 30.0
+_STOP_WITHIN_S = 3.0
+
+
+class FencedPublisher:
+    """Publishes what comes of one partition of the usage topic.
+
+    Who claims the partition later shuts out the former owner. The claim is an offset of the group
+    ``<prefix>meter-outbox-<epoch>`` for the partition, written in the owner's transactions:
+
+    - its metadata name the owner, so that a former one, whose connection failed before it heard of the new one, does
+      not take the partition back when it connects again;
+    - the offset is the source offset up to which refused and stray input is out (`settled`), so that no replay
+      publishes it twice. The metadata repeat it: an offset that somebody has reset by hand is noticed and ignored.
+    """
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        # The id belongs to the partition, not to the worker: whoever starts it last shuts out the others.
+        name = f"{settings.topic_prefix}meter-{settings.usage_epoch}-{partition}"
+        self._group = f"{settings.topic_prefix}meter-outbox-{settings.usage_epoch}"
+        self._place = TopicPartition(settings.topic(topics.USAGE), partition)
+        self._connection = connection_options(settings)
+        self._options = {
+            **self._connection,
+            "transactional_id": name,
+            "transaction_timeout_ms": _TRANSACTION_TIMEOUT_MS,
+            "acks": "all",
+            "max_request_size": topics.REJECTED_BYTES_MAX,
+            "linger_ms": 0,
+        }
+        self._owner = ""
+        self._producer: AIOKafkaProducer | None = None
+
+    async def claim(self, settled: int) -> int:
+        """Become the owner, shut out the former one, and return the offset up to which input is settled.
+
+        Args:
+            settled: what this worker knows to be settled; the result is not less.
+        """
+        await self.close()
+        self._owner = secrets.token_hex(8)
+        await self._start()
+        _, recorded = await self._read_claim()
+        settled = max(settled, recorded)
+        await self.publish((), settled)
+        return settled
+
+    async def publish(self, records: Iterable[Outgoing], settled: int) -> None:
+        """Publish all records or none of them, acknowledged by all replicas in sync, and note what is settled.
+
+        Raises:
+            OwnershipLost: a later owner has claimed the partition; nothing of this was published.
+            BrokerUnavailable: try again; nothing, or all, of this was published.
+        """
+        if self._producer is None:
+            await self._restart()
+        producer = self._producer
+        try:
+            with translated():
+                async with asyncio.timeout(_PUBLISH_WITHIN_S):
+                    await self._transact(producer, records, settled)
+        except OwnershipLost:
+            # Another producer has started with our id: the new owner, or a former one that will notice.
+            await self.close()
+            raise BrokerUnavailable("Kafka: shut out; who owns the partition is looked up next", 0.0) from None
+        except BrokerUnavailable:
+            # After any failure the producer's state is not to be trusted; the next start aborts what is open.
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the producer; never raises, as there is nothing left to lose."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(BrokerUnavailable, OwnershipLost), translated():
+                async with asyncio.timeout(_STOP_WITHIN_S):
+                    await producer.stop()
+
+    async def _transact(self, producer: AIOKafkaProducer, records: Iterable[Outgoing], settled: int) -> None:
+        await producer.begin_transaction()
+        sent = [
+            await producer.send(record.topic, record.value, key=record.key, partition=record.partition)
+            for record in records
+        ]
+        await asyncio.gather(*sent)
+        claim = OffsetAndMetadata(settled, f"{self._owner}:{settled}")
+        await producer.send_offsets_to_transaction({self._place: claim}, self._group)
+        await producer.commit_transaction()
+
+    async def _restart(self) -> None:
+        """Connect again after a failure, unless somebody else has claimed the partition since.
+
+        Looking first spares the new owner a disturbance; only the look after the start is proof, as from then on
+        nobody else can claim without shutting us out.
+        """
+        await self._check_owner()
+        await self._start()
+        await self._check_owner()
+
+    async def _check_owner(self) -> None:
+        owner, _ = await self._read_claim()
+        if owner != self._owner:
+            await self.close()
+            raise OwnershipLost(f"partition {self._place.partition} was claimed by another worker")
+
+    async def _start(self) -> None:
+        """Start a producer: it finishes or aborts what the former one left open and shuts it out."""
+        producer = AIOKafkaProducer(**self._options)
+        self._producer = producer
+        try:
+            with translated():
+                async with asyncio.timeout(_START_WITHIN_S):
+                    await producer.start()
+        except BrokerUnavailable:
+            await self.close()
+            raise
+
+    async def _read_claim(self) -> tuple[str, int]:
+        """Return owner and settled offset of the last claim; no owner and 0 if there is none to trust."""
+        admin = AIOKafkaAdminClient(**self._connection)
+        try:
+            with translated():
+                async with asyncio.timeout(_START_WITHIN_S):
+                    await admin.start()
+                    offsets = await admin.list_consumer_group_offsets(self._group, partitions=[self._place])
+        except BrokerUnavailable:
+            await self.close()
+            raise
+        finally:
+            with contextlib.suppress(BrokerUnavailable), translated():
+                await admin.close()
+        found = offsets.get(self._place)
+        if found is None:
+            # The client passes over the error of a coordinator that is still loading.
+            raise BrokerUnavailable(f"Kafka: no answer about group {self._group}", RETRY_AFTER_S)
+        owner, _, settled = (found.metadata or "").partition(":")
+        return owner, found.offset if settled == str(found.offset) else 0

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +19,13 @@ JULY = to_micros(datetime(2026, 7, 3, tzinfo=UTC))
 AUGUST = to_micros(datetime(2026, 8, 3, tzinfo=UTC))
 
 
-def store_of(aggregation: Aggregation = Aggregation.SUM, **fields: object) -> tuple[PartitionStore, CatalogView]:
+def store_of(aggregation: Aggregation = Aggregation.SUM, **fields: Any) -> tuple[PartitionStore, CatalogView]:
     """A store whose catalog knows the subscription `acme` and one metric."""
     catalog = view(plan(), subscription(), metric(aggregation=aggregation, allow_negative=True, **fields))
     return PartitionStore(1, catalog), catalog
 
 
-def one(key: str, quantity: object, time: int = JULY, revision: int = 0) -> CounterColumns:
+def one(key: str, quantity: int | Decimal, time: int = JULY, revision: int = 0) -> CounterColumns:
     """A batch of a single counter."""
     return columns(("acme", CODE, key, time, quantity), revisions=[revision])
 
@@ -125,11 +126,10 @@ def test_sums_cross_words_in_both_directions() -> None:
 def test_wide_and_narrow_values_replace_each_other() -> None:
     """A key may change between what fits the columns and what does not."""
     store, _ = store_of()
-    total = Decimal(0)
-    for offset, quantity in enumerate([1, 10**29, Decimal("1E-18"), 2, 10**20, 10**20 + 1, 3]):
+    quantities: list[int | Decimal] = [1, 10**29, Decimal("1E-18"), 2, 10**20, 10**20 + 1, 3]
+    for offset, quantity in enumerate(quantities):
         store.apply(offset, one("a", quantity))
-        total = Decimal(quantity)
-        assert values(store) == [total]
+        assert values(store) == [Decimal(quantity)]
     assert store.wide == {}
 
 

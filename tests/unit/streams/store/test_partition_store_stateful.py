@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """State survives a snapshot, marks included."""
         marked = self.store.aggregates.marked()
-        snapshots.write(snapshots.take(self.store, EPOCH, self.catalog.next_offset, []), self.directory)
+        snapshots.write(snapshots.take(self.store, snapshots.Context(EPOCH)), self.directory)
         loaded = snapshots.load_newest(self.directory, EPOCH, self.catalog)
         assert loaded is not None
         former, (self.store, _) = self.store, loaded

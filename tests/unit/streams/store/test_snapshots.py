@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from streams.domain.catalog import CatalogView
 from streams.store import snapshots
 from streams.store.partition_store import PartitionStore
+from streams.store.snapshots import Context
 from tests.unit.streams.catalogs import CODE, columns, metric, plan, subscription, view
 
 EPOCH = 2
@@ -27,7 +28,7 @@ def filled(offset: int, catalog: CatalogView = CATALOG) -> PartitionStore:
 
 def save(directory: Path, offset: int, **fields: int) -> Path:
     """Write a snapshot of `filled(offset)`."""
-    return snapshots.write(snapshots.take(filled(offset), fields.get("epoch", EPOCH), 7, []), directory)
+    return snapshots.write(snapshots.take(filled(offset), Context(fields.get("epoch", EPOCH))), directory)
 
 
 def loaded_offset(directory: Path) -> int | None:
@@ -37,13 +38,17 @@ def loaded_offset(directory: Path) -> int | None:
 
 
 def test_what_was_not_published_yet_comes_back(tmp_path: Path) -> None:
-    """Refused and stray input waits in the snapshot, bytes and all."""
-    waiting: list[snapshots.Unpublished] = [("t", None, b"\x00\xff", 3), ("u", b"key", b"{}", None)]
-    snapshots.write(snapshots.take(filled(3), EPOCH, 7, waiting), tmp_path)
+    """Refused and stray input waits in the snapshot, bytes and all; so does what has been billed."""
+    waiting = ((2, "t", None, b"\x00\xff", 3), (3, "u", b"key", b"{}", None))
+    context = Context(EPOCH, catalog_offset=7, settled=2, unpublished=waiting)
+    original = filled(3)
+    original.billed = {("maps", "acme", CODE, 0): {"calls": "CAD"}}
+    snapshots.write(snapshots.take(original, context), tmp_path)
     loaded = snapshots.load_newest(tmp_path, EPOCH, CATALOG)
     assert loaded is not None
-    store, unpublished = loaded
-    assert [tuple(each) for each in unpublished] == waiting
+    store, restored = loaded
+    assert restored == context
+    assert (store.billed, store.counted_by) == (original.billed, original.counted_by)
     assert store.totals([0]) == filled(3).totals([0])
 
 
@@ -109,7 +114,7 @@ def test_any_damage_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: s
 def test_an_image_does_not_follow_the_store(tmp_path: Path) -> None:
     """What is written is the moment of the copy, whatever happens until the thread is done."""
     store = filled(4)
-    image = snapshots.take(store, EPOCH, 7, [])
+    image = snapshots.take(store, Context(EPOCH))
     store.apply(5, columns(("acme", CODE, "k4", 1_783_000_000_000_000, 1000)))
     snapshots.write(image, tmp_path)
     loaded = snapshots.load_newest(tmp_path, EPOCH, CATALOG)

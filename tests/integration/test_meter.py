@@ -1,0 +1,252 @@
+"""The meter as the process it is in production, on the real broker."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.meter_lab import MeterLab, open_lab, running
+from tests.faults.reference_model import SERVICE, catalog
+from tests.stack.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+WITHIN_S = 30.0
+
+
+@pytest.fixture
+def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
+    """Fresh topics, and a catalog with the subscriptions s0, s1, …."""
+    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
+    yield made
+    made.close()
+
+
+def counter(key: str = "k", quantity: str = "1", start: str = "2026-07-03T00:00:00Z", **fields: Any) -> dict[str, Any]:
+    """One counter of calls of s0."""
+    return {
+        "subscription": "s0",
+        "metric": "calls",
+        "quantity": quantity,
+        "period_start": start,
+        "period_end": start,
+        "idempotency_key": key,
+        **fields,
+    }
+
+
+def batch(*rows: dict[str, Any]) -> bytes:
+    """A usage batch in the form for people."""
+    return json.dumps({"service": SERVICE, "counters": rows}).encode()
+
+
+def total(lab: MeterLab, name: str = "s0/calls/2026-07-01") -> dict[str, Any]:
+    """The total of a key, or nothing yet."""
+    return lab.latest("totals.v1").get(f"{SERVICE}/{name}T00:00:00Z", {})
+
+
+def wait_for_total(lab: MeterLab, quantity: str, name: str = "s0/calls/2026-07-01") -> dict[str, Any]:
+    """Wait until a total has this value."""
+
+    def found() -> dict[str, Any]:
+        seen = total(lab, name)
+        assert seen.get("quantity") == quantity, seen
+        return seen
+
+    return wait_until(found, WITHIN_S, f"total {name} = {quantity}")
+
+
+def test_counters_become_totals_and_overage(lab: MeterLab) -> None:
+    """6,000 calls over a quota of 500 cost 550 started tens; the record carries the terms and the period."""
+    lab.publish_counters(counter("a", "5000"), counter("b", "1000"))
+    with running(lab.worker()):
+        seen = wait_for_total(lab, "6000")
+        lab.wait_until_exact()
+    assert (seen["counters"], seen["aggregation"], seen["period_end"]) == (2, "sum", "2026-08-01T00:00:00Z")
+    overage = lab.latest("overage.v1")["maps/s0/calls-fee/2026-07-01T00:00:00Z"]
+    assert {name: overage[name] for name in ("total", "quota", "billable_units", "batches", "amount", "currency")} == {
+        "total": "6000",
+        "quota": "500",
+        "billable_units": "5500",
+        "batches": "550",
+        "amount": "55",
+        "currency": "CAD",
+    }
+
+
+def test_the_same_again_is_no_news_and_a_correction_is(lab: MeterLab) -> None:
+    """A retry publishes nothing; a new quantity publishes a greater version; a late old revision nothing."""
+    with running(lab.worker()):
+        lab.publish_counters(counter("a", "10", revision=1))
+        first = wait_for_total(lab, "10")
+        lab.publish_counters(counter("a", "10", revision=1))
+        lab.publish_counters(counter("a", "99", revision=0))
+        lab.publish_counters(counter("mark", "1", subscription="s1"))
+        wait_for_total(lab, "1", "s1/calls/2026-07-01")
+        assert total(lab) == first
+        lab.publish_counters(counter("a", "7", revision=1))
+        assert wait_for_total(lab, "7")["version"] > first["version"]
+        lab.wait_until_exact()
+
+
+def test_bad_input_goes_to_rejected_and_the_stream_goes_on(lab: MeterLab) -> None:
+    """Garbage once per record, bad counters by index and field, the good ones of the batch count."""
+    garbage = [b"\x00\xff", b"", b"{", b"null", b'{"service":"maps","counters":[{}]}x', b"[" * 100_000]
+    places = [lab.publish(raw, partition=1) for raw in garbage]
+    for place, raw in zip(places, garbage, strict=True):
+        lab.model.take(*place, raw)
+    mixed = lab.publish_counters(
+        counter("a", "1"), counter("b", "1e400"), counter("c", "-4"), counter("d", "2"), counter("e", "NaN")
+    )
+    assert lab.model.rejected[mixed] == [(1, "bad_quantity"), (2, "negative_quantity"), (4, "bad_quantity")]
+    with running(lab.worker()):
+        wait_for_total(lab, "3")
+        lab.wait_until_exact()
+    refused = {(value["partition"], value["offset"]): value for value in map(_json, lab.read("rejected.v1"))}
+    assert [each["field"] for each in refused[mixed]["refusals"]] == ["quantity"] * 3
+    assert refused[mixed]["topic"] == lab.prefix + "usage.v1"
+
+
+def _json(record: Any) -> Any:
+    return json.loads(record.value)
+
+
+def test_counters_wait_for_the_catalog(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Subscription, metric and charge may come after the counters, distinct values included."""
+    lab = MeterLab(kafka_bootstrap, topic_prefix, tmp_path)
+    lab.open()
+    known = catalog(["s0"])
+    worker = lab.worker()
+    with running(worker):
+        lab.publish_counters(counter("a", "600"))
+        for number, seat in enumerate("abca"):
+            lab.publish_counters(counter(f"k{number}", metric="seats", properties={"seat": seat}))
+        worker.wait_for("partition.opened", times=lab.partitions)
+        for kind in ("subscription", "plan", "metric", "charge"):
+            assert lab.latest("overage.v1") == {}
+            lab.tell_catalog({key: value for key, value in known.items() if value["kind"] == kind})
+        wait_for_total(lab, "3", "s0/seats/2026-07-01")
+        lab.wait_until_exact()
+    lab.close()
+
+
+def test_catalog_changes_rate_anew_what_they_touch(lab: MeterLab) -> None:
+    """A new price changes the amount; a charge that applies no more is withdrawn, not left standing."""
+    known = catalog(["s0"])
+    with running(lab.worker()):
+        lab.publish_counters(counter("a", "1500"))
+        key = "maps/s0/calls-fee/2026-07-01T00:00:00Z"
+        _wait_for_amount(lab, key, "10")
+        lab.tell_catalog({"charge/1": known["charge/1"] | {"price_per_unit": "0.2"}})
+        _wait_for_amount(lab, key, "20")
+        lab.tell_catalog({"subscription/1": known["subscription/1"] | {"plan_code": "starter"}})
+        _wait_for_amount(lab, key, "0")
+        lab.tell_catalog({"subscription/1": known["subscription/1"]})
+        _wait_for_amount(lab, key, "20")
+        lab.tell_catalog({"charge/1": None})
+        _wait_for_amount(lab, key, "0")
+    assert total(lab)["quantity"] == "1500"
+
+
+def test_the_catalog_may_change_while_the_meter_is_down(lab: MeterLab) -> None:
+    """Started again from its snapshot, it rates by the catalog of now."""
+    worker, key = lab.worker(), "maps/s0/calls-fee/2026-07-01T00:00:00Z"
+    with running(worker):
+        lab.publish_counters(counter("a", "1500"))
+        _wait_for_amount(lab, key, "10")
+        assert worker.stop() == 0
+        lab.tell_catalog({"charge/1": catalog([])["charge/1"] | {"price_per_unit": "0.3"}})
+        worker.start()
+        _wait_for_amount(lab, key, "30")
+        assert worker.stop() == 0
+        lab.tell_catalog({"charge/1": None})
+        worker.start()
+        _wait_for_amount(lab, key, "0")
+
+
+def _wait_for_amount(lab: MeterLab, key: str, amount: str) -> None:
+    def found() -> bool:
+        seen = lab.latest("overage.v1").get(key, {}).get("amount")
+        assert seen == amount, seen
+        return True
+
+    wait_until(found, WITHIN_S, f"{key} costs {amount}")
+
+
+def test_a_counter_on_a_wrong_partition_counts_once(lab: MeterLab) -> None:
+    """It is sent on to where its subscription lives, and not again after a restart without snapshots."""
+    home, _ = lab.publish_counters(counter("a", "1"))
+    stray = batch(counter("b", "10"))
+    for partition in range(lab.partitions):
+        lab.publish(stray, partition=partition)
+    lab.model.take(home, 0, stray)
+    worker = lab.worker()
+    with running(worker):
+        lab.wait_until_exact()
+        lab.publish_counters(counter("b", "20"))
+        wait_for_total(lab, "21")
+        ends = lab.end_offsets()
+        worker.kill()
+        for path in worker.snapshots():
+            path.unlink()
+        worker.start()
+        lab.publish_counters(counter("c", "5"))
+        wait_for_total(lab, "26")
+        lab.wait_until_exact()
+        worker.wait_for("partition.opened", times=2 * lab.partitions)
+    assert sum(lab.end_offsets().values()) == sum(ends.values()) + 1, "strays were sent on again"
+
+
+def test_counters_fall_into_the_period_of_their_start(lab: MeterLab) -> None:
+    """The boundary instant belongs to the next period; a key that moves leaves nothing behind."""
+    with running(lab.worker()):
+        lab.publish_counters(
+            counter("a", "1", "2026-07-31T23:59:59.999999Z"),
+            counter("b", "2", "2026-08-01T00:00:00Z"),
+            counter("c", "4", "2026-08-01T01:59:59+02:00"),
+        )
+        wait_for_total(lab, "5")
+        wait_for_total(lab, "2", "s0/calls/2026-08-01")
+        lab.publish_counters(counter("a", "1", "2026-08-15T00:00:00Z"))
+        wait_for_total(lab, "4")
+        wait_for_total(lab, "3", "s0/calls/2026-08-01")
+        lab.wait_until_exact()
+
+
+def test_aborted_transactions_do_not_count(lab: MeterLab) -> None:
+    """An outside producer's markers leave gaps in the offsets, its aborted records never happened."""
+    with running(lab.worker()):
+        for number in range(6):
+            raw, is_committed = batch(counter(f"t{number}", str(2**number))), number % 2 == 0
+            place = lab.publish_in_transaction(raw, f"{SERVICE}/s0", commit=is_committed)
+            if is_committed:
+                lab.model.take(*place, raw)
+        lab.publish_counters(counter("plain", "100"))
+        wait_for_total(lab, "121")
+        lab.wait_until_exact()
+
+
+def test_a_clean_stop_saves_everything(lab: MeterLab) -> None:
+    """SIGTERM ends with 0 and a snapshot; the next start replays nothing and publishes nothing again."""
+    worker = lab.worker(meter_snapshot_s="3600")
+    with running(worker):
+        for number in range(20):
+            lab.publish_counters(counter(f"k{number}", "1", subscription=f"s{number % 4}"))
+        lab.wait_until_exact()
+        assert worker.stop() == 0
+        assert worker.count("snapshot.written") == sum(end > 0 for end in lab.end_offsets().values())
+        published = len(lab.read("totals.v1"))
+        worker.start()
+        worker.wait_for("partition.opened", times=2 * lab.partitions)
+        lab.publish_counters(counter("after", "1", subscription="s5"))
+        wait_for_total(lab, "1", "s5/calls/2026-07-01")
+        lab.wait_until_exact()
+        assert worker.stop() == 0
+    assert len(lab.read("totals.v1")) == published + 1
+    assert Decimal(total(lab)["quantity"]) == 5

@@ -20,6 +20,9 @@ class EventType(StrEnum):
     SUBSCRIPTION_PAUSED = "subscription.paused"
     SUBSCRIPTION_RESUMED = "subscription.resumed"
     SUBSCRIPTION_TERMINATED = "subscription.terminated"
+    SUBSCRIPTION_REACTIVATED = "subscription.reactivated"
+    SUBSCRIPTION_RENEWED = "subscription.renewed"
+    CREDIT_NOTE_POSTED = "credit_note.posted"
     THRESHOLD_REACHED = "usage.threshold_reached"
 
 
@@ -51,7 +54,7 @@ class DeliveryState(StrEnum):
 class Delivery(BaseModel):
     """Value of `billing.deliveries.v1`: one event on its way to one endpoint, with the exact body that is signed.
 
-    `body` is the canonical JSON, serialised once. URL and secrets are not kept: they are looked up at each attempt.
+    `body` is the canonical JSON, serialised once, and stays with ended deliveries, so that they can be replayed. URL and secrets are not kept: they are looked up at each attempt.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,6 +72,31 @@ class Delivery(BaseModel):
     sequence: int = Field(0, description="position in its events partition: the order per subscription")
     last_status: int | None = None
     last_error: str | None = Field(None, max_length=500)
+
+
+class EndpointState(StrEnum):
+    """Whether an endpoint is sent to; the sink's own finding, or an operator's word."""
+
+    ACTIVE = "active"
+    FAILING = "failing"
+    DISABLED = "disabled"
+
+
+class EndpointStatus(BaseModel):
+    """Value of a `billing.deliveries.v1` record under the key ``:<endpoint>``: how an endpoint has behaved.
+
+    `since` is when it got into this state; for a failing one that is its first failure without a success since.
+    What the sink disabled is active again once the endpoint has another URL than `url_digest` (SHA-256, hex) names;
+    null means that only an operator ends it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    endpoint_id: int
+    state: EndpointState
+    reason: str = Field("", max_length=200)
+    since: Instant
+    url_digest: str | None = None
 
 
 class Refusal(BaseModel):

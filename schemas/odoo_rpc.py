@@ -112,7 +112,13 @@ LineStatus = Literal[
 
 
 class LineResult(TypedDict):
-    """What Odoo holds for one `OverageRow` after the call; amounts are decimal strings in `currency`."""
+    """What Odoo holds for one `OverageRow` after the call; amounts are decimal strings in `currency`.
+
+    `order_id` is the order that bears the line: the subscription's own, while it is paused, too; the renewal that it
+    goes on in; a final order without plan after it was closed. `amount` counts lines, pending credits, what credit
+    notes gave back and what a person changed by hand and accepted. A line that a person changed and nobody accepted
+    parks its row; nothing overwrites it.
+    """
 
     key: str
     status: LineStatus

@@ -11,6 +11,7 @@
         "security/fusion_billing_groups.xml",
         "security/ir.model.access.csv",
         "security/fusion_billing_rules.xml",
+        "data/ir_cron.xml",
         "wizard/fusion_billing_api_key_views.xml",
         "views/fusion_billing_service_views.xml",
         "views/fusion_billing_account_link_views.xml",

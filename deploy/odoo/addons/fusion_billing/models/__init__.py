@@ -12,6 +12,7 @@ from . import fusion_billing_reconciliation
 from . import fusion_billing_event
 from . import sale_order
 from . import sale_order_line
+from . import sale_order_successor
 from . import account_move
 from . import payment_transaction
 from . import fusion_billing_api

@@ -119,8 +119,9 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_catalog_subscription(self, after):
         """Return confirmed subscriptions; time zone and customer id come from the partner, whose changes count too."""
-        domain = [("x_fc_service_id", "!=", False), ("x_fc_external_id", "!=", False), ("plan_id", "!=", False)]
+        domain = [("x_fc_service_id", "!=", False), ("plan_id", "!=", False)]
         if after:
+            # Without external id as well: a renewed order gave it to its successor, and its own record is gone.
             links = self._fc_changed("fusion.billing.account.link", after)
             domain += [
                 "|",
@@ -130,7 +131,7 @@ class FusionBillingApi(models.AbstractModel):
                 ("partner_id", "in", links.partner_id.ids),
             ]
         else:
-            domain.append(("subscription_state", "in", RUNNING_OR_PAST))
+            domain += [("x_fc_external_id", "!=", False), ("subscription_state", "in", RUNNING_OR_PAST)]
         orders = self.env["sale.order"].search(domain, order="id")
         customers = self._fc_customers(orders)
         return [self._fc_record("subscription", order, order._fc_catalog_value(customers)) for order in orders]

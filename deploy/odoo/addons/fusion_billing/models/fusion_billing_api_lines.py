@@ -25,6 +25,8 @@ class _Row:
     def __init__(self, overage, digest):
         self.overage, self.fingerprint = overage, digest
         self.order = self.charge = self.usage = self.lines = None
+        self.is_due = False  # its lines must change
+        self.target = None  # the order that takes its line: not always its own
         self.status = self.error = None
 
     def park(self, error):
@@ -116,7 +118,8 @@ class FusionBillingApi(models.AbstractModel):
                 }
             )
             return False
-        refusal = not settled and self._fc_not_billable(row)
+        row.is_due = not settled
+        refusal = row.is_due and self._fc_not_billable(row)
         if refusal:
             row.park(refusal)
             return False
@@ -188,7 +191,7 @@ class FusionBillingApi(models.AbstractModel):
         result = {
             "key": entry.overage.key,
             "status": entry.status if entry is row else "stale",
-            "order_id": row.order.id or None,
+            "order_id": ((self._fc_open_line(row) or row.lines[-1:]).order_id or row.order).id or None,
             "line_id": (self._fc_open_line(row) or row.lines[-1:]).id or None,
             "revision": row.lines[-1:].x_fc_revision,
             "amount": money(self._fc_reached_amount(entry, row), currency) if row.order else "0",

@@ -11,18 +11,35 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_apply(self, rows):
         """Write lines, credits and usage of rows that passed all checks. Runs inside the caller's savepoint."""
-        orders = self.env["sale.order"].union(*(row.order for row in rows))
+        self._fc_find_targets(rows)
+        orders = self.env["sale.order"].union(*(row.target for row in rows))
         # Within the savepoint: entering one runs the hooks that would have consumed this.
         orders._track_discard()
         orders.order_line.fetch(["price_unit", "tax_ids"])  # or Odoo would read them order by order
         self._fc_create_usages([row for row in rows if not row.usage])
-        pools = self._fc_credit_pools(orders)
+        pools = self._fc_credit_pools(self.env["sale.order"].union(*(row.order for row in rows)))
         new_lines = [(row, values) for row in rows if (values := self._fc_apply_row(row, pools[row.order]))]
         self._fc_spare_analytics([values for _row, values in new_lines])
         created = self.env["sale.order.line"].create([values for _row, values in new_lines])
         for (row, _values), line in zip(new_lines, created, strict=True):
             row.lines += line
         self.env.flush_all()
+
+    @api.model
+    def _fc_find_targets(self, rows):
+        """Find the order that takes each row's line, make the final orders that are missing, move lines there."""
+        finals = {}
+        for row in rows:
+            row.target = row.order
+            if not row.is_due:
+                continue
+            row.target, _refusal = row.order._fc_destination()
+            if not row.target:
+                row.target = finals.get(row.order) or row.order._fc_make_final_order()
+                finals[row.order] = row.target
+            open_line = self._fc_open_line(row)
+            if open_line and open_line.order_id != row.target:
+                row.lines += open_line._fc_move_to(row.target)
 
     @api.model
     def _fc_spare_analytics(self, vals_list):
@@ -61,7 +78,7 @@ class FusionBillingApi(models.AbstractModel):
         pool.take(settlement.credit_used)
         self._fc_make_credit(row, settlement.credit_made, pool)
         self._fc_write_usage(row, settlement)
-        if open_line:
+        if open_line and (row.is_due or not open_line.order_id.locked):
             open_line.write(self._fc_line_values(row, settlement.open_amount))
             changed = True
         else:
@@ -123,7 +140,7 @@ class FusionBillingApi(models.AbstractModel):
         revision = (row.lines[-1:].x_fc_revision or 0) + 1
         return {
             **self._fc_line_values(row, amount),
-            "order_id": row.order.id,
+            "order_id": row.target.id,
             "product_id": row.charge.product_id.id,
             "x_fc_key": f"{overage.key}#{revision}",
             "x_fc_overage_key": overage.key,

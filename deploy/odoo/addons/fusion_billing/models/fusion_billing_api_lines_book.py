@@ -4,6 +4,7 @@ from odoo import api, models
 
 from ..lib.numbers import from_float, money
 from ..lib.overage import Book
+from .sale_order_successor import CLOSED
 
 
 class FusionBillingApi(models.AbstractModel):
@@ -47,12 +48,20 @@ class FusionBillingApi(models.AbstractModel):
             credit_raised=from_float(row.usage.credit_raised, places),
             credit_applied=from_float(row.usage.credit_applied, places),
             waived=from_float(row.usage.waived, places),
+            refunded=sum((line._fc_refunded() for line in row.lines if line._fc_is_frozen()), Decimal(0)),
         )
 
     @api.model
     def _fc_open_line(self, row):
-        """Return the last line that is not on an invoice yet, or an empty record."""
-        return row.lines.filtered(lambda line: not line._fc_is_frozen())[-1:]
+        """Return the last line that is not on an invoice yet, or an empty record.
+
+        One that bills nothing does not count where nothing is billed any more: it was moved to another order.
+        """
+        return row.lines.filtered(
+            lambda line: (
+                not line._fc_is_frozen() and (line.x_fc_amount or line.order_id.subscription_state not in CLOSED)
+            )
+        )[-1:]
 
     @api.model
     def _fc_refusal(self, row):
@@ -85,13 +94,21 @@ class FusionBillingApi(models.AbstractModel):
 
     @api.model
     def _fc_not_billable(self, row):
-        """Return why the order can take no line now, or None. Odoo itself would let some of these pass silently."""
-        order = row.order
-        if order.state != "sale" or order.subscription_state != "3_progress":
-            state = order.subscription_state if order.state == "sale" else order.state
-            return f"the subscription {order.name} is not in progress (its state is {state})"
-        if order.locked:
-            return f"the order {order.name} is locked"
-        if not row.charge.product_id.active:
+        """Return why no order can take a line now, or None. Odoo itself would let some of these pass silently."""
+        _order, refusal = row.order._fc_destination()
+        if refusal:
+            return refusal
+        product = row.charge.product_id
+        if not product.active:
             return f"the product of charge {row.overage.charge} is archived"
+        if not self._fc_has_income_account(product, row.order.company_id):
+            return f"the product of charge {row.overage.charge} has no income account, nor has the sales journal"
         return None
+
+    @api.model
+    def _fc_has_income_account(self, product, company):
+        """Tell whether an invoice line of the product would find an account, as Odoo looks for it."""
+        if product.with_company(company).product_tmpl_id._get_product_accounts()["income"]:
+            return True
+        journals = self.env["account.journal"].search([("type", "=", "sale"), ("company_id", "=", company.id)])
+        return bool(journals.default_account_id)

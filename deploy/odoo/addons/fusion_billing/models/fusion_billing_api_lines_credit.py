@@ -37,12 +37,25 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_credit_pools(self, orders):
         """Return {order: CreditPool}, with one query for all orders."""
-        pending = (
-            self.env["fusion.billing.credit"]
-            .search([("subscription_id", "in", orders.ids), ("state", "=", "pending")], order="id")
-            .grouped("subscription_id")
+        lineages = {order: self._fc_lineage(order) for order in orders}
+        owed = self.env["fusion.billing.credit"].search(
+            [("subscription_id", "in", orders.union(*lineages.values()).ids), ("state", "=", "pending")], order="id"
         )
-        return {order: CreditPool(order, pending.get(order, ())) for order in orders}
+        pending = owed.grouped("subscription_id")
+        return {
+            order: CreditPool(order, owed.union(*(pending.get(one, owed.browse()) for one in lineage)).sorted("id"))
+            for order, lineage in lineages.items()
+        }
+
+    @api.model
+    def _fc_lineage(self, order):
+        """Return the order and those it renews, in the same currency: what is owed on them is owed to one customer."""
+        lineage = order
+        while (parent := lineage[-1:].subscription_id) and parent not in lineage:
+            if parent.currency_id != order.currency_id or parent.company_id != order.company_id:
+                break
+            lineage += parent
+        return lineage
 
     @api.model
     def _fc_make_credit(self, row, amount, pool):

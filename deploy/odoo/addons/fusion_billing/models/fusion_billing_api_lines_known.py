@@ -48,10 +48,12 @@ class FusionBillingApi(models.AbstractModel):
             SQL(
                 """
                 SELECT usage.id, usage.key, usage.version, usage.fingerprint, usage.amount, currency.decimal_places,
-                       usage.subscription_id AS order_id,
                        MAX(line.x_fc_revision) AS revision,
                        (ARRAY_AGG(line.id ORDER BY COALESCE(line.qty_invoiced, 0) <> 0, line.x_fc_revision DESC))[1]
                            AS line_id,
+                       COALESCE((ARRAY_AGG(
+                           line.order_id ORDER BY COALESCE(line.qty_invoiced, 0) <> 0, line.x_fc_revision DESC
+                       ))[1], usage.subscription_id) AS order_id,
                        SUM(line.x_fc_amount) FILTER (WHERE COALESCE(line.qty_invoiced, 0) <> 0) AS invoiced,
                        COALESCE(BOOL_OR(
                            ABS(

@@ -1,4 +1,7 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..lib.numbers import from_float
 
 
 class FusionBillingUsage(models.Model):
@@ -64,3 +67,29 @@ class FusionBillingUsage(models.Model):
                 usage.state = "invoiced"
             else:
                 usage.state = "included"
+
+    def action_accept_changes(self):
+        """Let stand what people changed by hand on the lines; later usage is billed on top of it."""
+        self.check_access("write")
+        # As superuser: who decides about billed usage need not be allowed to edit orders.
+        for usage in self.sudo():
+            places = usage.currency_id.decimal_places
+            for line in usage.line_ids.filtered(lambda line: line._fc_is_changed_by_hand()):
+                shown = line._fc_shown_amount()
+                usage.waived = float(from_float(usage.waived, places) + line._fc_own_amount() - shown)
+                line.x_fc_amount = float(shown)
+            usage.error = False
+
+    def action_undo_changes(self):
+        """Give lines that people changed by hand the pipeline's amount again, as long as they are not invoiced."""
+        self.check_access("write")
+        for usage in self.sudo():
+            for line in usage.line_ids.filtered(lambda line: line._fc_is_changed_by_hand()):
+                if line._fc_is_frozen():
+                    raise UserError(
+                        self.env._(
+                            "%s is invoiced with the changed amount: accept it, or credit it.", line.order_id.name
+                        )
+                    )
+                line.write({"product_uom_qty": 1.0, "price_unit": line.x_fc_amount, "discount": 0.0})
+            usage.error = False

@@ -38,6 +38,7 @@ class SaleOrder(models.Model):
         return {**action, "domain": [("subscription_id", "=", self.id)], "context": {}}
 
     def action_confirm(self):
+        self._fc_inherit_subscription()
         for order in self.filtered(lambda order: order.x_fc_service_id and order.plan_id):
             order._fc_ensure_external_id()
             if not order.order_line.filtered("recurring_invoice"):
@@ -84,7 +85,7 @@ class SaleOrder(models.Model):
     def _prepare_invoice(self):
         values = super()._prepare_invoice()
         # Always there, as invoices are sorted by their grouping keys.
-        values["x_fc_subscription_id"] = self.id if self.x_fc_service_id else False
+        values["x_fc_subscription_id"] = (self.x_fc_final_for_id or self).id if self.x_fc_service_id else False
         return values
 
     def _get_invoice_grouping_keys(self):
@@ -106,21 +107,30 @@ class SaleOrder(models.Model):
         )
 
     def _fc_announce(self):
-        events = {
-            "active": "subscription.started",
-            "paused": "subscription.paused",
-            "ended": "subscription.terminated",
-        }
         for order in self.filtered("x_fc_service_id"):
             before, now = order.x_fc_announced or False, order._fc_lifecycle()
             if now == before:
                 continue
-            # An order may be given to a service after it was confirmed.
-            order._fc_ensure_external_id()
-            event = "subscription.resumed" if (before, now) == ("paused", "active") else events.get(now)
+            if now in ("active", "paused"):
+                # An order may be given to a service after it was confirmed.
+                order._fc_ensure_external_id()
+            event = order._fc_event_of(before, now)
             if event:
                 self.env["fusion.billing.event"]._fc_emit(event, order, order._fc_event_data())
+            if now in ("renewed", "ended"):
+                self.env.ref("fusion_billing.ir_cron_settle_closed").sudo()._trigger()
             order.x_fc_announced = now
+
+    def _fc_event_of(self, before, now):
+        """Return the lifecycle event of a change; the app hears of a renewal once, from the order it goes on in."""
+        self.ensure_one()
+        if now == "active" and not before and self.subscription_id.x_fc_service_id == self.x_fc_service_id:
+            return "subscription.renewed"
+        if now == "active":
+            return {"paused": "subscription.resumed", "ended": "subscription.reactivated"}.get(
+                before, "subscription.started"
+            )
+        return {"paused": "subscription.paused", "ended": "subscription.terminated"}.get(now)
 
     def _fc_event_data(self):
         self.ensure_one()
@@ -138,10 +148,29 @@ class SaleOrder(models.Model):
         self.ensure_one()
         return self.partner_id.tz or self.company_id.partner_id.tz or "UTC"
 
+    def _fc_anchor(self):
+        """Return the day from which the billing periods count.
+
+        A renewal goes on with the periods of the first contract where both fall on the same days, so that late
+        counters of the time before it keep their period.
+        """
+        self.ensure_one()
+        first, start = self.first_contract_date, self.start_date
+        if not first or first >= start or self.subscription_id.plan_id != self.plan_id:
+            return start
+        length, unit = self.plan_id.billing_period_value, self.plan_id.billing_period_unit
+        months = (start.year - first.year) * 12 + start.month - first.month
+        agrees = {
+            "week": (start - first).days % (7 * length) == 0,
+            "month": start.day == first.day and months % length == 0,
+            "year": start.day == first.day and months % (12 * length) == 0,
+        }
+        return first if agrees.get(unit) else start
+
     def _fc_catalog_value(self, customers):
         """Return the subscription's catalog record, or None for an order that is no running or past one."""
         self.ensure_one()
-        if self.subscription_state not in RUNNING_OR_PAST or not self.start_date:
+        if self.subscription_state not in RUNNING_OR_PAST or not self.start_date or not self.x_fc_external_id:
             return None
         service, partner = self.x_fc_service_id.id, self.partner_id
         return {
@@ -154,7 +183,7 @@ class SaleOrder(models.Model):
             "plan_code": self.x_fc_plan_code or None,
             "currency": self.currency_id.name,
             "state": "6_churn" if self.state == "cancel" else self.subscription_state,
-            "anchor": self.start_date.isoformat(),
+            "anchor": self._fc_anchor().isoformat(),
             "next_invoice_date": self.next_invoice_date and self.next_invoice_date.isoformat() or None,
             "end_date": self.end_date and self.end_date.isoformat() or None,
             "time_zone": self._fc_time_zone(),

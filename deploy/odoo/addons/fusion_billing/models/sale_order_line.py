@@ -47,6 +47,74 @@ class SaleOrderLine(models.Model):
         self.ensure_one()
         return self._fc_shown_amount() != self._fc_own_amount()
 
+    def _fc_refunded(self):
+        """Return what credit notes, drafts included, gave back on this line, before tax."""
+        self.ensure_one()
+        refunds = self.invoice_lines.filtered(
+            lambda line: line.move_id.move_type == "out_refund" and line.move_id.state != "cancel"
+        )
+        return from_float(sum(refunds.mapped("price_subtotal")), self.currency_id.decimal_places)
+
+    def _fc_move_to(self, order):
+        """Bill what this line bills on another order instead, as the next revision; return the new line."""
+        self.ensure_one()
+        revisions = self.search([("x_fc_overage_key", "=", self.x_fc_overage_key)]).mapped("x_fc_revision")
+        revision = max(revisions) + 1
+        values = {
+            "order_id": order.id,
+            "product_id": self.product_id.id,
+            "name": self.name,
+            "product_uom_qty": 1.0,
+            "price_unit": self.x_fc_amount,
+            "discount": 0.0,
+            "x_fc_key": f"{self.x_fc_overage_key}#{revision}",
+            "x_fc_overage_key": self.x_fc_overage_key,
+            "x_fc_revision": revision,
+            "x_fc_amount": self.x_fc_amount,
+            "x_fc_version": self.x_fc_version,
+            "x_fc_charge_id": self.x_fc_charge_id.id,
+            "x_fc_usage_id": self.x_fc_usage_id.id,
+            "x_fc_period_start": self.x_fc_period_start,
+            "x_fc_period_end": self.x_fc_period_end,
+        }
+        left, locked = self.order_id, self.order_id.locked
+        (left | order)._track_discard()
+        left.locked = False
+        moved_to = self.env._("Moved to %s.", order.name)
+        self.write(
+            {
+                "name": f"{self.name}\n{moved_to}",
+                "product_uom_qty": 0.0,
+                "price_unit": 0.0,
+                "discount": 0.0,
+                "x_fc_amount": 0.0,
+            }
+        )
+        left.locked = locked
+        return self.with_context(sale_no_log_for_new_lines=True).create(values)
+
+    # A credit note gives money back; it does not make the usage unbilled. Odoo's own rule would bill it again.
+
+    def _prepare_qty_invoiced(self):
+        quantities = super()._prepare_qty_invoiced()
+        for line in self.filtered("x_fc_key"):
+            quantities[line] = max(quantities[line], line._fc_qty_on_invoices(("draft", "posted")))
+        return quantities
+
+    def _compute_qty_invoiced_posted(self):
+        res = super()._compute_qty_invoiced_posted()
+        for line in self.filtered("x_fc_key"):
+            line.qty_invoiced_posted = max(line.qty_invoiced_posted, line._fc_qty_on_invoices(("posted",)))
+        return res
+
+    def _fc_qty_on_invoices(self, states):
+        """Return the quantity on invoices in these states, credit notes left aside, at most the ordered one."""
+        self.ensure_one()
+        billed = self._get_invoice_lines().filtered(
+            lambda line: line.move_id.move_type == "out_invoice" and line.move_id.state in states
+        )
+        return min(sum(billed.mapped("quantity")), self.product_uom_qty)
+
     # The amount of an overage line is the pipeline's; a price list must not replace it.
 
     def _compute_price_unit(self):

@@ -1,6 +1,6 @@
 import logging
 
-from odoo import api, fields, models
+from odoo import Command, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.tools import float_compare
 
@@ -121,7 +121,10 @@ class SaleOrder(models.Model):
                     "first_contract_date": order.first_contract_date or start,
                 }
             )
-        return super()._action_confirm()
+        renewals = self.filtered(lambda order: order.subscription_state in ("2_renewal", "3_progress"))
+        res = super()._action_confirm()
+        renewals._close_renewed()
+        return res
 
     def _action_cancel(self):
         self.filtered(lambda order: order.subscription_state in ("3_progress", "4_paused")).write(
@@ -143,6 +146,39 @@ class SaleOrder(models.Model):
         for order in self:
             order.write({**values, "end_date": min(order.end_date or today, today)})
         return True
+
+    def prepare_renewal_order(self):
+        """Make a renewal quotation with the recurring lines; confirmed, it takes over from the next period on."""
+        self.ensure_one()
+        if self.subscription_state not in ("3_progress", "4_paused"):
+            raise UserError(self.env._("Only a running subscription can be renewed."))
+        lines = self.order_line.filtered("recurring_invoice")
+        renewal = self.copy(
+            {
+                "plan_id": self.plan_id.id,
+                "subscription_state": "2_renewal",
+                "subscription_id": self.id,
+                "origin_order_id": (self.origin_order_id or self).id,
+                "start_date": self.next_invoice_date,
+                "next_invoice_date": self.next_invoice_date,
+                "first_contract_date": self.first_contract_date,
+                "order_line": [Command.create(line.copy_data({"order_id": False})[0]) for line in lines],
+            }
+        )
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "sale.order",
+            "view_mode": "form",
+            "res_id": renewal.id,
+        }
+
+    def _close_renewed(self):
+        """End what these confirmed renewals renew: its recurring lines go on here, its other lines stay behind."""
+        for order in self.filtered("subscription_id"):
+            parent = order.subscription_id
+            if parent.subscription_state in ("3_progress", "4_paused"):
+                parent.set_close(renew=True)
+                parent.action_lock()
 
     def reopen_order(self):
         """Take closed subscriptions up again."""

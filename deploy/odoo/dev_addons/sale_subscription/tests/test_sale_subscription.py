@@ -136,3 +136,19 @@ class TestSaleSubscription(TransactionCase):
             self._order([self.flat]).subscription_state = "3_progress"
         with self.assertRaises(ValidationError):
             self._running().next_invoice_date = "2025-01-01"
+
+    def test_renewal_takes_over_recurring_lines_only(self):
+        order = self._running(self.flat, self.single)
+        order.action_invoice_subscription()
+        order.order_line.filtered(lambda line: not line.recurring_invoice).product_uom_qty = 2
+        renewal = self.env["sale.order"].browse(order.prepare_renewal_order()["res_id"])
+        self.assertEqual((renewal.subscription_state, renewal.state), ("2_renewal", "draft"))
+        self.assertEqual(order.subscription_state, "3_progress", "until the renewal is confirmed")
+        renewal.action_confirm()
+        self.assertEqual((renewal.subscription_state, order.subscription_state), ("3_progress", "5_renewed"))
+        self.assertTrue(order.locked)
+        self.assertEqual(order.subscription_child_ids, renewal)
+        self.assertEqual(renewal.order_line.product_id, self.flat)
+        self.assertEqual((renewal.start_date, renewal.next_invoice_date), (date(2026, 2, 28), date(2026, 2, 28)))
+        with self.assertRaises(UserError):
+            order.action_invoice_subscription()

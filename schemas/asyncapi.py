@@ -89,7 +89,10 @@ def _message(message: Message) -> dict[str, Any]:
         "title": (message.model.__doc__ or message.name).partition("\n")[0],
         "payload": {"schemaFormat": SCHEMA_FORMAT, "schema": {"$ref": message.file_name}},
         "bindings": {
-            "kafka": {"key": {"type": "string", "description": message.topic.key}, "bindingVersion": BINDING_VERSION}
+            "kafka": {
+                "key": {"type": "string", "description": message.key or message.topic.key},
+                "bindingVersion": BINDING_VERSION,
+            }
         },
     }
     if message.event_type is None:

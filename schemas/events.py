@@ -54,7 +54,8 @@ class DeliveryState(StrEnum):
 class Delivery(BaseModel):
     """Value of `billing.deliveries.v1`: one event on its way to one endpoint, with the exact body that is signed.
 
-    `body` is the canonical JSON, serialised once, and stays with ended deliveries, so that they can be replayed. URL and secrets are not kept: they are looked up at each attempt.
+    `body` is the canonical JSON, serialised once, and stays with ended deliveries, so that they can be replayed.
+    URL and secrets are not kept: they are looked up at each attempt.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from schemas import catalog
 from schemas.derived import Line, Overage, Total
-from schemas.events import Delivery, LifecycleEvent, Rejected
+from schemas.events import Delivery, EndpointStatus, LifecycleEvent, Rejected
 from schemas.topics import CATALOG, DELIVERIES, EVENTS, LINES, OVERAGE, REJECTED, TOTALS, USAGE, Topic
 from schemas.usage import UsageBatch
 
@@ -18,6 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 class Message:
     """One kind of record: its name in files and documents, its version, its model and the topic that carries it.
 
+    `key` is its key where that is not the topic's usual one.
     `event_type` is the CloudEvents type in its headers, where its writers set them; a text in angle brackets is a
     field of the record.
     """
@@ -25,6 +26,7 @@ class Message:
     name: str
     model: type[BaseModel]
     topic: Topic
+    key: str | None = None
     event_type: str | None = None
     version: int = 1
 
@@ -49,6 +51,7 @@ MESSAGES = (
     Message("line", Line, LINES),
     Message("lifecycle_event", LifecycleEvent, EVENTS, event_type="<type>"),
     Message("delivery", Delivery, DELIVERIES),
+    Message("endpoint_status", EndpointStatus, DELIVERIES, key=":endpoint"),
 )
 """Every message on every topic, in the order of the topics."""
 

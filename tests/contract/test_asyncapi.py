@@ -78,7 +78,7 @@ def test_every_message_is_on_the_channel_of_its_topic(document: dict[str, Any]) 
     assert placed == {(f"billing.{message.topic.name}", message.name) for message in MESSAGES}
     for message in MESSAGES:
         described = document["components"]["messages"][message.name]
-        assert described["bindings"]["kafka"]["key"]["description"] == message.topic.key
+        assert described["bindings"]["kafka"]["key"]["description"] == (message.key or message.topic.key)
         schema = _resolve(document, described["payload"]["schema"]["$ref"])
         assert schema["title"] == message.model.__name__
 

@@ -2,16 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deploy.local.settings import REPOSITORY
-from schemas import documents
+from schemas import derived, documents, events, usage
+from schemas.catalog import CatalogEntry
 from schemas.errors import Reason, Refused
 from schemas.messages import DIALECT, MESSAGES, Message, json_schema
 from schemas.usage import UsageBatch
@@ -82,6 +83,18 @@ def test_every_message_has_a_schema_of_its_dialect_and_golden_examples(message: 
         folder = EXAMPLES / message.name / str(version)
         assert list(folder.glob("*.json")), f"no golden example in {folder}"
         assert list(folder.glob("invalid/*.json")), f"no invalid example in {folder}"
+
+
+def test_every_record_that_a_model_describes_is_a_message() -> None:
+    """A model that says it is the value of a topic cannot be left out of the documents."""
+    models = [model for module in (usage, derived, events) for model in vars(module).values()]
+    records = {
+        model
+        for model in models
+        if isinstance(model, type) and issubclass(model, BaseModel) and (model.__doc__ or "").startswith("Value of")
+    }
+    of_the_catalog = get_args(get_args(CatalogEntry)[0])
+    assert records | set(of_the_catalog) == {message.model for message in MESSAGES}
 
 
 def test_every_example_belongs_to_a_message() -> None:

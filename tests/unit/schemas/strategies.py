@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from schemas import catalog
 from schemas.derived import Line, LineStatus, Overage, Total, Version
 from schemas.errors import Reason
-from schemas.events import Delivery, DeliveryState, LifecycleEvent, Refusal, Rejected
+from schemas.events import Delivery, DeliveryState, EndpointState, EndpointStatus, LifecycleEvent, Refusal, Rejected
 from schemas.money import DECIMAL_PLACES_MAX, INTEGER_DIGITS_MAX
 from schemas.usage import PROPERTIES_MAX, REVISION_MAX, Counter, UsageBatch
 
@@ -215,6 +215,14 @@ INSTANCES: dict[str, st.SearchStrategy[BaseModel]] = {
         sequence=numbers,
         last_status=st.none() | numbers,
         last_error=st.none() | texts,
+    ),
+    "endpoint_status": st.builds(
+        EndpointStatus,
+        endpoint_id=numbers,
+        state=st.sampled_from(EndpointState),
+        reason=texts,
+        since=instants,
+        url_digest=st.none() | texts,
     ),
 }
 """A strategy per message, by its name in `schemas.messages`."""

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from typer.testing import CliRunner
 
+from deploy.cli import app
 from deploy.local.settings import REPOSITORY
 from schemas import derived, documents, events, usage
 from schemas.catalog import CatalogEntry
@@ -72,6 +74,15 @@ def test_a_changed_a_missing_and_a_leftover_document_are_found_and_mended(tmp_pa
     assert documents.differences(tmp_path) == expected
     assert documents.write(tmp_path) == expected
     assert documents.differences(tmp_path) == []
+
+
+def test_the_command_writes_and_checks(tmp_path: Path) -> None:
+    """`fusion-billing schemas check` exits with 3 and names what differs, until `write` was called."""
+    runner, root = CliRunner(), ["--root", str(tmp_path)]
+    before = runner.invoke(app, ["schemas", "check", *root])
+    assert (before.exit_code, before.stdout.split()) == (3, documents.differences(tmp_path))
+    assert runner.invoke(app, ["schemas", "write", *root]).exit_code == 0
+    assert runner.invoke(app, ["schemas", "check", *root]).exit_code == 0
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)

@@ -4,13 +4,15 @@ import base64
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from producers.kafka_client.history import Stored
 from producers.rejected import Selection, plan_replay, rejected_records, send_replay
 from schemas.errors import Reason
 from schemas.events import Refusal, Rejected
-from schemas.usage import Counter
+
+if TYPE_CHECKING:
+    from schemas.usage import Counter
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 

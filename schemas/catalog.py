@@ -101,7 +101,14 @@ class Tier(BaseModel):
 
 
 class Charge(_Record):
-    """A price on a metric for the orders of one plan code (or, without one, of one recurrence plan)."""
+    """A price on a metric for the orders of one plan code (or, without one, of one recurrence plan).
+
+    It prices a billing period when ``valid_from <= day < valid_to``, where `day` is the date on which the period
+    starts in the subscription's time zone; a null bound is none. Neither the day of a counter nor today matters, so
+    a period has one price from its start to its last late counter. Terms that were invoiced never change in place:
+    a new version is another charge, with a code of its own, whose `valid_from` is the former one's `valid_to`. An
+    inactive charge prices nothing, whatever its dates.
+    """
 
     kind: Literal["charge"] = "charge"
     code: Code
@@ -117,6 +124,8 @@ class Charge(_Record):
     charge_model: ChargeModel
     currency: str
     tiers: tuple[Tier, ...] = ()
+    valid_from: date | None = None
+    valid_to: date | None = None
     active: bool = True
 
 

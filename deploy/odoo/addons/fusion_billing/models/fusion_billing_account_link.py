@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 
 class FusionBillingAccountLink(models.Model):
@@ -24,3 +24,13 @@ class FusionBillingAccountLink(models.Model):
     _email_claim_unique = models.UniqueIndex(
         "(email_claim) WHERE email_claim IS NOT NULL", "A partner for this e-mail is being created."
     )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        links = super().create(vals_list)
+        for link in links:
+            # As superuser: the to-do may be another person's.
+            todos = link.service_id.sudo().activity_ids
+            asked = self.env._("Link the account %s", link.external_id)
+            todos.filtered(lambda todo, asked=asked: todo.summary == asked).action_done()
+        return links

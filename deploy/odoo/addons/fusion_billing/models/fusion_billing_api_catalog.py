@@ -47,15 +47,15 @@ class FusionBillingApi(models.AbstractModel):
                 "code": service.code,
                 "name": service.name,
                 "active": service.active,
-                "api_key_hashes": [service.api_key_hash] if service.api_key_hash else [],
+                "api_key_hashes": service._fc_key_hashes(),
             }
             records.append(self._fc_record("service", service, value))
             if service.webhook_url:
                 endpoint = {
                     "service": service.code,
                     "url": service.webhook_url,
-                    "secrets": [service.webhook_secret],
-                    "event_types": [],
+                    "secrets": service._fc_secrets(),
+                    "event_types": sorted(service.event_type_ids.mapped("code")),
                     "active": service.active,
                 }
                 records.append(self._fc_record("endpoint", service, endpoint))

@@ -1,10 +1,19 @@
 import psycopg2
+from markupsafe import Markup
 
 from odoo import api, models
 from odoo.exceptions import ConcurrencyError, UserError
 from odoo.tools import email_normalize
 
 from .fusion_billing_api import RowError
+
+
+class AmbiguousCustomer(RowError):
+    """Several partners could be meant: a person must decide."""
+
+    def __init__(self, message, service, partners):
+        super().__init__(message, "email")
+        self.service, self.partners = service, partners
 
 
 class FusionBillingApi(models.AbstractModel):
@@ -31,6 +40,8 @@ class FusionBillingApi(models.AbstractModel):
             with self.env.cr.savepoint():
                 link = self._fc_upsert_customer(row)
         except RowError as error:
+            if isinstance(error, AmbiguousCustomer):
+                self._fc_ask_a_person(external_id, error)
             return {**result, "error": str(error), **({"field": error.field} if error.field else {})}
         except UserError as error:
             return {**result, "error": str(error)}
@@ -75,14 +86,31 @@ class FusionBillingApi(models.AbstractModel):
         if not email:
             return partners
         found = partners.search(
-            [("email_normalized", "=", email), ("company_id", "in", [False, service.company_id.id])], limit=2
+            [("email_normalized", "=", email), ("company_id", "in", [False, service.company_id.id])], limit=10
         )
         if len(found) > 1:
-            raise RowError(
+            raise AmbiguousCustomer(
                 f"several partners in Odoo have the e-mail {email}: a person must link the account to one of them",
-                "email",
+                service,
+                found,
             )
         return found
+
+    @api.model
+    def _fc_ask_a_person(self, external_id, error):
+        """Give the service's responsible a to-do, once per account, to link it to one of the partners."""
+        service, summary = error.service, self.env._("Link the account %s", external_id)
+        if summary in service.activity_ids.mapped("summary"):
+            return
+        choice = Markup("<br/>").join(
+            Markup("%s (%s)") % (partner.display_name, partner.id) for partner in error.partners
+        )
+        service.activity_schedule(
+            "mail.mail_activity_data_todo",
+            summary=summary,
+            note=Markup("%s<br/>%s") % (str(error), choice),
+            user_id=service._fc_responsible().id or self.env.uid,
+        )
 
     @api.model
     def _fc_create_partner(self, service, name, email):

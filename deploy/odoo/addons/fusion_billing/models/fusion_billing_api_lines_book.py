@@ -4,6 +4,7 @@ from odoo import api, models
 
 from ..lib.numbers import from_float, money
 from ..lib.overage import Book
+from ..lib.periods import shown_days
 from .sale_order_successor import CLOSED
 
 
@@ -75,11 +76,17 @@ class FusionBillingApi(models.AbstractModel):
             return f"the charge {overage.charge} belongs to another service"
         if charge.company_id != order.company_id:
             return f"the charge {overage.charge} belongs to another company, whose taxes do not apply"
+        if overage.amount and not row.lines and not charge._fc_is_valid_on(self._fc_first_day(row)):
+            return f"the charge {overage.charge} is not valid for a period that starts on {self._fc_first_day(row)}"
         if overage.currency != order.currency_id.name:
             return f"the amount is in {overage.currency}, the subscription in {order.currency_id.name}"
         if overage.amount % Decimal(1).scaleb(-order.currency_id.decimal_places):
             return f"the amount has more decimals than {overage.currency}"
         return None
+
+    @api.model
+    def _fc_first_day(self, row):
+        return shown_days(row.overage.period_start, row.overage.period_end, row.order._fc_time_zone())[0]
 
     @api.model
     def _fc_changed_by_hand(self, row):

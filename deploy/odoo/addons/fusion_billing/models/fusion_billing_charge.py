@@ -1,7 +1,7 @@
 import re
 
 from odoo import Command, api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 
 from ..lib.numbers import from_float, plain
 from .fusion_billing_code_mixin import CODE
@@ -9,6 +9,10 @@ from .fusion_billing_code_mixin import CODE
 QUANTITY_DIGITS = (20, 6)
 PRICE_DIGITS = (20, 10)
 TIERED = ("volume", "graduated")
+TERMS = frozenset(
+    "service_id plan_code plan_id metric_id currency_id charge_model included_quota unit_batch price_per_unit "
+    "tier_ids valid_from".split()
+)
 
 
 class FusionBillingCharge(models.Model):
@@ -50,12 +54,40 @@ class FusionBillingCharge(models.Model):
     included_quota = fields.Float(digits=QUANTITY_DIGITS, help="Units per period that cost nothing.")
     unit_batch = fields.Float(digits=QUANTITY_DIGITS, default=1.0, help="Units that are sold together.")
     price_per_unit = fields.Float(string="Price per Batch", digits=PRICE_DIGITS)
+    valid_from = fields.Date(
+        help="The charge prices periods that start on this day or later, in the subscription's time zone. Empty: all."
+    )
+    valid_to = fields.Date(help="The charge prices periods that start before this day. Empty: without end.")
+    version = fields.Integer(default=1, readonly=True, copy=False)
+    predecessor_id = fields.Many2one(
+        "fusion.billing.charge", string="Former Version", readonly=True, copy=False, index="btree_not_null"
+    )
+    is_invoiced = fields.Boolean(compute="_compute_is_invoiced", help="Its terms are fixed: make a new version.")
     tier_ids = fields.One2many("fusion.billing.charge.tier", "charge_id", copy=True)
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another charge has this code.")
     _unit_batch_positive = models.Constraint("CHECK (unit_batch > 0)", "The unit batch must be above zero.")
     _quota_not_negative = models.Constraint("CHECK (included_quota >= 0)", "The included quota cannot be negative.")
     _price_not_negative = models.Constraint("CHECK (price_per_unit >= 0)", "The price cannot be negative.")
+
+    _validity_in_order = models.Constraint(
+        "CHECK (valid_from IS NULL OR valid_to IS NULL OR valid_from <= valid_to)", "A validity ends after it began."
+    )
+    _predecessor_unique = models.UniqueIndex(
+        "(predecessor_id) WHERE predecessor_id IS NOT NULL", "This charge has a newer version already."
+    )
+
+    def _compute_is_invoiced(self):
+        invoiced = (
+            self.env["sale.order.line"]
+            .sudo()
+            ._read_group(  # a billing manager may lack the right to see orders
+                [("x_fc_charge_id", "in", self.ids), ("qty_invoiced", "!=", 0)], ["x_fc_charge_id"]
+            )
+        )
+        charges = self.browse(charge.id for (charge,) in invoiced)
+        for charge in self:
+            charge.is_invoiced = charge in charges
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -72,7 +104,55 @@ class FusionBillingCharge(models.Model):
         return charges
 
     def write(self, vals):
+        if TERMS & vals.keys():
+            self._fc_check_free_terms(vals)
         return super(FusionBillingCharge, self.with_context(fc_tiers_with_charge=True)).write(vals)
+
+    def _fc_check_free_terms(self, vals):
+        """Refuse to change terms that somebody was billed under: a past period keeps them, late counters included."""
+        for charge in self.filtered("is_invoiced"):
+            changed = [name for name in TERMS & vals.keys() if charge._fc_is_other(name, vals[name])]
+            if changed:
+                raise UserError(
+                    self.env._(
+                        "Usage was invoiced under the terms of %s. Make a new version of it, valid from a later day.",
+                        charge.name,
+                    )
+                )
+
+    def _fc_is_other(self, name, value):
+        field = self._fields[name]
+        if field.type == "one2many":
+            return bool(value)
+        former = field.convert_to_write(self[name], self)
+        return (former or False) != (
+            field.convert_to_write(field.convert_to_record(field.convert_to_cache(value, self), self), self) or False
+        )
+
+    def _fc_is_valid_on(self, day):
+        """Tell whether the charge prices a period that starts on `day`."""
+        self.ensure_one()
+        return (not self.valid_from or self.valid_from <= day) and (not self.valid_to or day < self.valid_to)
+
+    def _fc_new_version(self, valid_from):
+        """Return a copy whose terms may change, for periods that start on `valid_from` or later; this one ends there."""
+        self.ensure_one()
+        if self.valid_from and valid_from <= self.valid_from:
+            raise UserError(self.env._("The new version must begin after %s.", self.valid_from))
+        number = self.version + 1
+        base = re.sub(r"-v\d+$", "", self.code)[:56]
+        new = self.copy(
+            {
+                "code": f"{base}-v{number}",
+                "name": self.name,
+                "version": number,
+                "predecessor_id": self.id,
+                "valid_from": valid_from,
+                "valid_to": self.valid_to,
+            }
+        )
+        self.valid_to = valid_from
+        return new
 
     @api.model
     def _fc_create_product(self, vals):
@@ -135,6 +215,7 @@ class FusionBillingCharge(models.Model):
 
     def _fc_tiers_changed(self):
         """Tiers are part of their charge's catalog record: date the charge and check it as a whole."""
+        self._fc_check_free_terms({"tier_ids": [True]})
         if not self.env.context.get("fc_tiers_with_charge"):
             self.write({})
             self._check_tiers()
@@ -164,5 +245,7 @@ class FusionBillingCharge(models.Model):
                 }
                 for tier in tiers
             ],
+            "valid_from": self.valid_from and self.valid_from.isoformat() or None,
+            "valid_to": self.valid_to and self.valid_to.isoformat() or None,
             "active": self.active,
         }

@@ -1,4 +1,7 @@
 from odoo import fields, models
+from odoo.exceptions import UserError
+
+COUNTING = frozenset({"aggregation", "unique_property", "service_id"})
 
 
 class FusionBillingMetric(models.Model):
@@ -29,3 +32,17 @@ class FusionBillingMetric(models.Model):
     _code_unique = models.UniqueIndex(
         "(COALESCE(service_id, 0), code)", "Another metric of this service has this code."
     )
+
+    def write(self, vals):
+        changing = self.filtered(
+            lambda metric: any(
+                metric._fields[name].convert_to_write(metric[name], metric) != vals[name]
+                for name in COUNTING & vals.keys()
+            )
+        )
+        charges = self.env["fusion.billing.charge"].with_context(active_test=False)
+        if changing and any(charges.search([("metric_id", "in", changing.ids)]).mapped("is_invoiced")):
+            raise UserError(
+                self.env._("Usage counted this way was invoiced. Make another metric and a new version of its charges.")
+            )
+        return super().write(vals)

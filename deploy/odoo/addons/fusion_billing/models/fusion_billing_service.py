@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import secrets
+from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
@@ -13,7 +14,7 @@ class FusionBillingService(models.Model):
     """An app that publishes usage counters and is told what happens to its customers' subscriptions."""
 
     _name = "fusion.billing.service"
-    _inherit = ["fusion.billing.code.mixin"]
+    _inherit = ["fusion.billing.code.mixin", "mail.thread", "mail.activity.mixin"]
     _description = "Billing Service"
     _order = "name, id"
 
@@ -27,12 +28,27 @@ class FusionBillingService(models.Model):
         groups=SECRET_GROUPS,
         help="Only the hash of the key is kept. The key itself is shown once, when it is made.",
     )
+    key_ids = fields.One2many("fusion.billing.service.key", "service_id", string="API Keys")
+    key_overlap_hours = fields.Float(
+        default=24.0, help="How long the former key, or the former webhook secret, lives on beside a new one."
+    )
     has_api_key = fields.Boolean(compute="_compute_has_api_key", compute_sudo=True)
     webhook_url = fields.Char(string="Webhook URL")
     webhook_secret = fields.Char(copy=False, groups=SECRET_GROUPS)
+    former_webhook_secret = fields.Char(copy=False, readonly=True, groups=SECRET_GROUPS)
+    former_webhook_secret_until = fields.Datetime(copy=False, readonly=True, groups=SECRET_GROUPS)
+    event_type_ids = fields.Many2many(
+        "fusion.billing.event.type", string="Events", help="What the webhook is told of. Empty: everything."
+    )
+    user_id = fields.Many2one(
+        "res.users", string="Responsible", help="Gets the to-dos that only a person can decide.", ondelete="set null"
+    )
     subscription_warning = fields.Char(compute="_compute_subscription_warning", compute_sudo=True)
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another service has this code.")
+    _key_overlap_not_negative = models.Constraint(
+        "CHECK (key_overlap_hours >= 0)", "The overlap of keys cannot be negative."
+    )
 
     @api.depends("api_key_hash")
     def _compute_has_api_key(self):
@@ -76,15 +92,81 @@ class FusionBillingService(models.Model):
     def _fc_ensure_webhook_secret(self):
         for service in self.sudo():
             if service.webhook_url and not service.webhook_secret:
-                service.webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+                service.webhook_secret = self._fc_new_secret()
 
     def action_generate_api_key(self):
-        """Make a new bearer key, which replaces the old one, and return it. It cannot be read again later."""
+        """Make a new bearer key and return it; it cannot be read again later. The former one lives on for the overlap."""
         self.ensure_one()
         self.check_access("write")
         key = f"fus_live_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
-        self.write({"api_key_hash": hashlib.sha256(key.encode()).hexdigest()})
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        ends = fields.Datetime.now() + timedelta(hours=self.key_overlap_hours)
+        self.key_ids.filtered(lambda former: not former.expires_at or former.expires_at > ends).expires_at = ends
+        self.env["fusion.billing.service.key"].create(
+            {"service_id": self.id, "key_hash": digest, "hint": key[: len("fus_live_") + 12]}
+        )
+        self.write({"api_key_hash": digest})
+        self.env.ref("fusion_billing.ir_cron_expire_secrets").sudo()._trigger(at=ends)
         return key
+
+    def _fc_forget_revoked_key(self):
+        """Drop the present key where it was revoked; date the service, whose catalog record names live keys only."""
+        for service in self:
+            live = service.key_ids._fc_live()
+            service.write({"api_key_hash": live[:1].key_hash or False})
+
+    def action_rotate_webhook_secret(self):
+        """Make a new webhook secret; deliveries are signed with the former one, too, for the overlap."""
+        self.check_access("write")
+        for service in self:
+            ends = fields.Datetime.now() + timedelta(hours=service.key_overlap_hours)
+            service.write(
+                {
+                    "former_webhook_secret": service.webhook_secret,
+                    "former_webhook_secret_until": ends,
+                    "webhook_secret": self._fc_new_secret(),
+                }
+            )
+            self.env.ref("fusion_billing.ir_cron_expire_secrets").sudo()._trigger(at=ends)
+        return True
+
+    @api.model
+    def _fc_new_secret(self):
+        return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+    def _fc_secrets(self):
+        """Return the webhook secrets that are live, the newest first."""
+        self.ensure_one()
+        until = self.former_webhook_secret_until
+        former = self.former_webhook_secret if until and until > fields.Datetime.now() else None
+        return [secret for secret in (self.webhook_secret, former) if secret]
+
+    def _fc_key_hashes(self):
+        """Return the hashes of the live keys, the newest first."""
+        self.ensure_one()
+        hashes = [self.api_key_hash, *self.key_ids._fc_live().mapped("key_hash")]
+        return list(dict.fromkeys(digest for digest in hashes if digest))
+
+    @api.model
+    def _cron_fc_expire_secrets(self):
+        """Date the services whose former key or secret ran out, so that the pipeline forgets it."""
+        now = fields.Datetime.now()
+        services = self.with_context(active_test=False)
+        ended = services.search(["|", ("key_ids.expires_at", "<=", now), ("former_webhook_secret_until", "<=", now)])
+        for service in ended:
+            over = service.key_ids.filtered(lambda key: not key.is_live)
+            if service.former_webhook_secret_until and service.former_webhook_secret_until <= now:
+                service.write({"former_webhook_secret": False, "former_webhook_secret_until": False})
+            if any(key.expires_at > service.write_date for key in over):
+                service.write({})
+
+    def _fc_responsible(self):
+        """Return who decides what only a person can: the service's responsible, else one of the billing managers."""
+        self.ensure_one()
+        managers = self.env.ref("fusion_billing.group_manager").all_user_ids.filtered(
+            lambda user: user.active and not user.share and self.company_id in user.company_ids
+        )
+        return self.user_id or (managers - self.env.ref("base.user_root"))[:1]
 
     def action_open_api_key_wizard(self):
         """Make a new bearer key and show it once. The dialog is never saved, so the key reaches no table."""

@@ -10,6 +10,7 @@ METHODS = {
     "fc_create_subscriptions": {"rows": []},
     "fc_upsert_lines": {"rows": []},
     "fc_upsert_deliveries": {"rows": []},
+    "fc_note_key_uses": {"rows": []},
     "fc_outbox_read": {},
     "fc_outbox_ack": {"ids": []},
 }

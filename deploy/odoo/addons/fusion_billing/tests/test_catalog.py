@@ -53,6 +53,8 @@ class TestCatalog(FusionBillingCase):
                 "charge_model": "standard",
                 "currency": self.charge.currency_id.name,
                 "tiers": [],
+                "valid_from": None,
+                "valid_to": None,
                 "active": True,
             },
         )

@@ -1,3 +1,5 @@
+from datetime import date
+
 import psycopg2
 
 from odoo import Command
@@ -94,3 +96,46 @@ class TestCharge(FusionBillingCase):
         self.assertEqual(charge.tier_ids.mapped("up_to"), [200, 300, 0])
         with self.assertRaises(ValidationError):
             first.up_to = 300
+
+    def _invoiced(self):
+        self.upsert_one("100.00")
+        self.freeze()
+        self.env.invalidate_all()
+        return self.charge
+
+    def test_terms_that_were_invoiced_cannot_change(self):
+        charge = self._invoiced()
+        self.assertTrue(charge.is_invoiced)
+        for change in ({"price_per_unit": 0.2}, {"included_quota": 1}, {"charge_model": "package"}):
+            with self.subTest(change), self.assertRaises(UserError):
+                charge.write(change)
+        with self.assertRaises(UserError):
+            charge.tier_ids = [Command.create({"up_to": 1000, "price_per_unit": 1})]
+        with self.assertRaises(UserError):
+            self.metric.aggregation = "max"
+        charge.write({"name": "Other words", "price_per_unit": 0.1, "charge_model": "standard"})
+        self.metric.write({"name": "Other words", "aggregation": "sum"})
+
+    def test_new_version_begins_where_the_former_ends(self):
+        charge = self._invoiced()
+        wizard = self.env["fusion.billing.charge.version"].create({"charge_id": charge.id, "valid_from": "2027-01-01"})
+        new = self.env["fusion.billing.charge"].browse(wizard.action_make()["res_id"])
+        self.assertEqual((new.code, new.version, new.predecessor_id), ("maps-test.test_calls-v2", 2, charge))
+        self.assertEqual((str(charge.valid_to), str(new.valid_from), new.valid_to), ("2027-01-01",) * 2 + (False,))
+        new.price_per_unit = 0.2
+        self.assertEqual((charge.price_per_unit, new._fc_catalog_value()["valid_from"]), (0.1, "2027-01-01"))
+        self.assertEqual(self.upsert_one("130.00", 2)["status"], "created", "a late counter, under the former terms")
+        result = self.upsert_one("9.00", charge=new.code)
+        self.assertIn("not valid for a period that starts on 2026-11-01", result["error"])
+        january = {"period_start": "2027-01-01T00:00:00Z", "period_end": "2027-02-01T00:00:00Z"}
+        self.assertEqual(self.upsert_one("9.00", **january)["status"], "parked", "the former price is over")
+        self.assertEqual(self.upsert_one("9.00", charge=new.code, **january)["status"], "created")
+        third = new._fc_new_version(date(2028, 1, 1))
+        self.assertEqual((third.code, third.version), ("maps-test.test_calls-v3", 3))
+        with self.assertRaises(UserError):
+            third._fc_new_version(date(2027, 6, 1))
+
+    def test_validity_ends_after_it_began(self):
+        with self.assertRaises(psycopg2.IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
+            self.charge.write({"valid_from": "2027-02-01", "valid_to": "2027-01-01"})
+            self.env.flush_all()

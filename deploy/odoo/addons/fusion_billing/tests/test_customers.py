@@ -36,6 +36,28 @@ class TestCustomers(FusionBillingCase):
         result = self._upsert(email="twice@x.example")
         self.assertEqual((result["status"], result["field"], result["partner_id"]), ("error", "email", None))
         self.assertIn("a person must link", result["error"])
+        self._upsert(email="twice@x.example")
+        [activity] = self.service.activity_ids
+        self.assertIn("new", activity.summary)
+        self.assertTrue(activity.user_id.has_group("fusion_billing.group_manager"))
+        partner = self.env["res.partner"].search([("email", "=", "twice@x.example")], limit=1)
+        self.env["fusion.billing.account.link"].create(
+            {"service_id": self.service.id, "external_id": "new", "partner_id": partner.id}
+        )
+        self.assertEqual(self._upsert(email="twice@x.example")["partner_id"], partner.id)
+        self.assertFalse(self.service.activity_ids, "linking the account does the to-do")
+
+    def test_merged_partner_keeps_its_accounts_and_the_feed_hears_of_it(self):
+        first, second = self._upsert(), self._upsert(external_id="other", email="other@client.example")
+        partners = self.env["res.partner"].browse([first["partner_id"], second["partner_id"]])
+        links = self.env["fusion.billing.account.link"].search([("partner_id", "in", partners.ids)])
+        self.cr.execute("UPDATE fusion_billing_account_link SET write_date = '2020-01-01'")
+        self.env.invalidate_all()
+        self.env["base.partner.merge.automatic.wizard"]._merge(partners.ids, partners[0])
+        self.assertEqual(links.partner_id, partners[0])
+        self.assertEqual(len(links), 2)
+        self.assertTrue(all(link.write_date.year > 2020 for link in links))
+        self.assertEqual(self._upsert(external_id="other")["partner_id"], partners[0].id)
 
     def test_external_id_wins_over_a_changed_email(self):
         first = self._upsert()

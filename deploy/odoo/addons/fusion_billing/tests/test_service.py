@@ -1,5 +1,7 @@
 import hashlib
+from datetime import timedelta
 
+from odoo import fields
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import Form, new_test_user, tagged
 
@@ -13,6 +15,61 @@ class TestService(FusionBillingCase):
         self.assertTrue(key.startswith("fus_live_"))
         self.assertEqual(self.service.api_key_hash, hashlib.sha256(key.encode()).hexdigest())
         self.assertNotEqual(self.service.action_generate_api_key(), key)
+
+    def _catalog(self, kind):
+        records = {record["key"]: record["value"] for record in self.api.fc_catalog()["records"]}
+        return records[f"{kind}/{self.service.id}"]
+
+    def test_former_key_lives_on_for_the_overlap(self):
+        old, new = (hashlib.sha256(self.service.action_generate_api_key().encode()).hexdigest() for _round in range(2))
+        self.assertEqual(self._catalog("service")["api_key_hashes"], [new, old])
+        self.service.key_ids.sorted("id")[0].expires_at = fields.Datetime.now() - timedelta(seconds=1)
+        self.env.invalidate_all()
+        self.assertEqual(self._catalog("service")["api_key_hashes"], [new])
+
+    def test_revoked_key_is_gone_at_once(self):
+        self.service.action_generate_api_key()
+        self.service.key_ids.action_revoke()
+        self.assertFalse(self.service.api_key_hash)
+        self.assertEqual(self._catalog("service")["api_key_hashes"], [])
+
+    def test_no_overlap_ends_the_former_key_at_once(self):
+        self.service.key_overlap_hours = 0
+        self.service.action_generate_api_key()
+        self.service.action_generate_api_key()
+        self.assertEqual(len(self._catalog("service")["api_key_hashes"]), 1)
+
+    def test_expiry_dates_the_service_once(self):
+        self.service.action_generate_api_key()
+        self.env.flush_all()
+        self.cr.execute("UPDATE fusion_billing_service SET write_date = write_date - interval '2 hours'")
+        self.env.invalidate_all()
+        before = self.service.write_date
+        self.service.key_ids.expires_at = fields.Datetime.now() - timedelta(hours=1)
+        self.env["fusion.billing.service"]._cron_fc_expire_secrets()
+        self.assertGreater(self.service.write_date, before)
+
+    def test_last_use_is_shown_and_dates_nothing(self):
+        self.service.action_generate_api_key()
+        row = {"key_hash": self.service.api_key_hash, "used_at": "2026-11-21T08:00:00Z"}
+        self.api.fc_note_key_uses(rows=[row, {**row, "used_at": "2026-11-20T08:00:00Z"}, {**row, "key_hash": "?"}])
+        self.assertEqual(str(self.service.key_ids.last_used_at), "2026-11-21 08:00:00")
+
+    def test_two_webhook_secrets_are_live_while_one_replaces_the_other(self):
+        self.service.webhook_url = "https://app.example/hook"
+        old = self.service.webhook_secret
+        self.service.action_rotate_webhook_secret()
+        self.assertEqual(self._catalog("endpoint")["secrets"], [self.service.webhook_secret, old])
+        self.service.former_webhook_secret_until = fields.Datetime.now() - timedelta(seconds=1)
+        self.env["fusion.billing.service"]._cron_fc_expire_secrets()
+        self.assertFalse(self.service.former_webhook_secret)
+        self.assertEqual(len(self._catalog("endpoint")["secrets"]), 1)
+
+    def test_events_are_filtered_by_their_types(self):
+        self.service.webhook_url = "https://app.example/hook"
+        self.assertEqual(self._catalog("endpoint")["event_types"], [])
+        self.service.event_type_ids = self.env.ref("fusion_billing.event_type_invoice_paid")
+        self.assertEqual(self._catalog("endpoint")["event_types"], ["invoice.paid"])
 
     def test_dialog_shows_the_key_and_saves_nothing(self):
         action = self.service.action_open_api_key_wizard()
@@ -29,7 +86,7 @@ class TestService(FusionBillingCase):
         self.assertEqual(service.name, "Maps")
         with self.assertRaises(AccessError):
             service.action_generate_api_key()
-        for secret in ("api_key_hash", "webhook_secret"):
+        for secret in ("api_key_hash", "webhook_secret", "former_webhook_secret"):
             with self.assertRaises(AccessError):
                 service.read([secret])
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.bench.meter.plan import PARTS, Plan
 from deploy.local.commands import reporting
 from deploy.local.progress import Progress
 
@@ -25,7 +26,7 @@ def bench() -> None:
 
 
 @app.command()
-def meter(
+def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
     counters: Annotated[int | None, typer.Option(min=4_000, help="counters in containers; default 2,000,000")] = None,
     peers: Annotated[bool, typer.Option(help="also run Bytewax and Kafka Streams on the same topics")] = True,
@@ -33,6 +34,9 @@ def meter(
         bool, typer.Option("--quick", help="small and once: shows that it works, figures mean little")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="also fill a store with 10 million keys; takes longer")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"besides containers only this, of {', '.join(PARTS)}; may be repeated")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="exit with 3 below tests/benchmarks/baselines.json")] = False,
 ) -> None:
     """Measure the meter and verify every sum, distinct count and amount; at most 10 minutes without --full.
@@ -42,11 +46,13 @@ def meter(
     from deploy.bench.common.broker import bench_broker  # noqa: PLC0415 -- a command loads only what it needs
     from deploy.bench.common.stopping import ends_in_order  # noqa: PLC0415
     from deploy.bench.meter import baselines  # noqa: PLC0415
-    from deploy.bench.meter.plan import Plan  # noqa: PLC0415
     from deploy.bench.meter.run import Bench  # noqa: PLC0415
 
+    if unknown := set(only or ()) - set(PARTS):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: must be of {', '.join(PARTS)}", param_hint="--only")
     plan = Plan.quick(counters or 20_000, with_peers=peers) if quick else Plan(with_peers=peers)
     plan = replace(plan, counters=counters or plan.counters, full_keys=_FULL_KEYS if full else 0)
+    plan = replace(plan, parts=tuple(only) if only else plan.parts)
     progress = Progress()
     with (
         reporting(),

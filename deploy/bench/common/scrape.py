@@ -16,11 +16,15 @@ Samples = dict[str, dict[str, float]]
 
 def scrape(port: int) -> Samples:
     """All samples now; empty while nobody answers."""
-    status, body = _get(port, "/metrics")
+    status, page = _get(port, "/metrics")
+    return parse(page) if status == http.HTTPStatus.OK else {}
+
+
+def parse(page: bytes) -> Samples:
+    """The samples of a page in Prometheus' text format."""
     samples: Samples = defaultdict(dict)
-    if status == http.HTTPStatus.OK:
-        for name, label, value in _SAMPLE.findall(body):
-            samples[name.decode()][label.decode()] = float(value)
+    for name, label, value in _SAMPLE.findall(page):
+        samples[name.decode()][label.decode()] = float(value)
     return samples
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from deploy.bench.meter.scenario import Scenario
     from deploy.local.progress import Progress
 
-PEERS = ("bytewax", "kafka_streams")
 _FOLDER = REPOSITORY / "tests" / "benchmarks" / "peers"
 _INSTALLATIONS = REPOSITORY / ".local" / "bench" / "peers"
 _ENDS_WITHIN_S = 180.0
@@ -34,16 +33,18 @@ _ENDS_WITHIN_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One engine, installed."""
+    """One engine in one form: the folder it is in and the options that choose the form."""
 
     name: str
+    folder: str
+    options: tuple[str, ...] = ()
 
     def prepare(self, progress: Progress) -> None:
         """Fetch and build it unless that was done.
 
         Raises: LocalStackError when it cannot be had here.
         """
-        script = _FOLDER / self.name / "prepare"
+        script = _FOLDER / self.folder / "prepare"
         if not script.exists():
             raise BenchmarkFailed(f"{script} is missing: peers are run from a checkout")
         with progress.step(f"{self.name}: install"):
@@ -68,8 +69,8 @@ class Peer:
             "counters": str(scenario.load.counters),
             "report": str(report),
         }
-        argv = [str(_FOLDER / self.name / "run"), str(self._installation)]
-        argv += [word for name, value in options.items() for word in (f"--{name}", value)]
+        argv = [str(_FOLDER / self.folder / "run"), str(self._installation)]
+        argv += [word for name, value in options.items() for word in (f"--{name}", value)] + list(self.options)
         with running(self.name, argv, self._environment(), folder / "log", REPOSITORY) as child:
             cpu_s, peak_rss_mib = 0.0, 0.0
             deadline = time.monotonic() + _ENDS_WITHIN_S
@@ -81,6 +82,7 @@ class Peer:
         return Run(
             engine=self.name,
             counters=scenario.load.counters,
+            keys=scenario.expected.distinct,
             applied_s=times["applied_at"] - times["began_at"],
             published_s=times["durable_at"] - times["began_at"],
             cpu_s=cpu_s,
@@ -90,10 +92,18 @@ class Peer:
 
     @property
     def _installation(self) -> Path:
-        return _INSTALLATIONS / self.name
+        return _INSTALLATIONS / self.folder
 
     def _environment(self) -> dict[str, str]:
         return programs.clean_environment() | {
             "PYTHON": sys.executable,
             "MAVEN_REPOSITORY": str(REPOSITORY / ".local" / "cache" / "m2"),
         }
+
+
+PEERS = (
+    Peer("bytewax", "bytewax"),
+    # The same flow with its loops taken out of the engine by hand, to show how much of the ratio is the engine's.
+    Peer("bytewax_grouped", "bytewax", ("--items", "groups")),
+    Peer("kafka_streams", "kafka_streams"),
+)

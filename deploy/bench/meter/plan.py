@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PARTITIONS = 4
+PARTS = ("singles", "replay", "recovery")
 SEED = 20260701
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of one run. Rates are counters per second, times seconds."""
+    """Sizes of one run. Rates are counters per second, times seconds.
+
+    Containers are always measured; `parts` names what else: of `PARTS`, recovery with latency.
+    """
 
     counters: int = 2_000_000
     single_counters: int = 300_000
@@ -21,6 +25,7 @@ class Plan:
     latency_rate: int = 50_000
     latency_lasts_s: float = 20.0
     with_peers: bool = True
+    parts: tuple[str, ...] = PARTS
     full_keys: int = 0
     ends_within_s: float = 570.0
 
@@ -33,6 +38,6 @@ class Plan:
             subscriptions_per_partition=min(250, max(counters // 400, 1)),
             rounds=1,
             latency_rate=5_000,
-            latency_lasts_s=3.0,
+            latency_lasts_s=2.0,
             with_peers=with_peers,
         )

@@ -63,7 +63,9 @@ class Result:
             "recovery_keys": best and best.keys,
             "latency_p99_seconds": self.latency and round(self.latency.p99_s, 3),
             "peak_rss_mib": round(max(peaks)) if peaks else None,
+            "peak_rss_keys": self._peak_keys(),
             "verified": int(self.is_verified),
+            "ratio_vs_bytewax_grouped": _ratio(self.containers, "bytewax_grouped"),
             "counters_per_second_published": _rate(self.containers, OURS, published=True),
             "ratio_vs_bytewax_published": _ratio(self.containers, "bytewax", published=True),
             "ratio_vs_kafka_streams_published": _ratio(self.containers, "kafka_streams", published=True),
@@ -82,6 +84,12 @@ class Result:
                 "faults": self.faults[:20],
             },
         }
+
+    def _peak_keys(self) -> int | None:
+        """Live keys in the store when memory was highest: the big store's, if there was one."""
+        if self.full:
+            return self.full.keys
+        return next((run.keys for run in self.containers if run.engine == OURS), None)
 
     def print(self, console: Console) -> None:
         """Tables for people."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deploy.bench.meter.latency import measure_latency
 from deploy.bench.meter.load import Load, subscriptions_by_partition
 from deploy.bench.meter.measure import Run, derived_ends, whole_run
-from deploy.bench.meter.peers import PEERS, Peer
+from deploy.bench.meter.peers import PEERS
 from deploy.bench.meter.plan import PARTITIONS, SEED
 from deploy.bench.meter.process import meter
 from deploy.bench.meter.recovery import recovered
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from deploy.bench.common.broker import BenchBroker
     from deploy.bench.meter.measure import Applied
+    from deploy.bench.meter.peers import Peer
     from deploy.bench.meter.plan import Plan
     from deploy.local.progress import Progress
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _WITH_SNAPSHOTS = {"FUSION_METER_SNAPSHOT_S": "1.5"}
 # Replay, recovery and latency still have to follow.
 _KEPT_FOR_THE_REST_S = 120.0
+_FULL_WITHIN_S = 600.0
 
 
 @dataclass(slots=True)
@@ -54,21 +56,29 @@ class Bench:
         if self.plan.with_peers:
             self._prepare_peers()
         containers = self._scenario("containers", self.plan.counters)
-        singles = self._scenario("singles", self.plan.single_counters)
         with self.progress.step("publish the containers"):
             containers.create(containers.load.records(containers.expected))
-        with self.progress.step("publish the single counters"):
-            singles.create(singles.load.singles(singles.expected))
-        self._rounds(containers, singles)
-        self._replay(containers)
-        self._recovery_and_latency(containers)
+        singles = self._singles() if "singles" in self.plan.parts else None
+        self._try("rounds", lambda: self._rounds(containers, singles))
+        if "replay" in self.plan.parts:
+            self._try("replay", lambda: self._replay(containers))
+        if "recovery" in self.plan.parts:
+            self._try("recovery and latency", lambda: self._recovery_and_latency(containers))
         if self.plan.full_keys:
-            self._full()
+            self._try("full", self._full)
         return self.result
+
+    def _try(self, name: str, measure: Callable[[], None]) -> None:
+        """What went wrong is part of the result, which then is not verified; the rest is measured all the same."""
+        try:
+            measure()
+        except LocalStackError as error:
+            self.progress.say(f"{name}: {error}")
+            self.result.faults.append(f"{name}: {error}")
 
     # --- rounds ---------------------------------------------------------------------------------------------------
 
-    def _rounds(self, containers: Scenario, singles: Scenario) -> None:
+    def _rounds(self, containers: Scenario, singles: Scenario | None) -> None:
         longest_s = 0.0
         for number in range(self.plan.rounds):
             left_s = self.plan.ends_within_s - (time.monotonic() - self._began_at) - _KEPT_FOR_THE_REST_S
@@ -77,7 +87,8 @@ class Bench:
                 return
             began_at = time.monotonic()
             self._round(containers, self.result.containers, number)
-            self._round(singles, self.result.singles, number)
+            if singles is not None:
+                self._round(singles, self.result.singles, number)
             longest_s = max(longest_s, time.monotonic() - began_at)
 
     def _round(self, scenario: Scenario, runs: list[Run], number: int) -> None:
@@ -108,12 +119,11 @@ class Bench:
         return run
 
     def _prepare_peers(self) -> None:
-        for name in PEERS:
-            peer = Peer(name)
+        for peer in PEERS:
             try:
                 peer.prepare(self.progress)
             except LocalStackError as error:
-                self.result.notes.append(f"without {name}: {error}")
+                self.result.notes.append(f"without {peer.name}: {error}")
             else:
                 self._peers.append(peer)
 
@@ -121,7 +131,7 @@ class Bench:
 
     def _replay(self, scenario: Scenario) -> None:
         """All snapshots are gone: the log is read again from its beginning."""
-        shutil.rmtree(scenario.folder / "snapshots")
+        shutil.rmtree(scenario.folder / "snapshots", ignore_errors=True)
         start = derived_ends(scenario)
         with (
             self.progress.step("replay without snapshots"),
@@ -151,7 +161,7 @@ class Bench:
         with self.progress.step(f"full: publish {self.plan.full_keys:,} keys"):
             scenario.create(scenario.load.records(scenario.expected))
         with self.progress.step("full: apply"), meter(self.broker, scenario.prefix, scenario.folder, {}) as ours:
-            self.result.full, applied = whole_run(ours, scenario, {})
+            self.result.full, applied = whole_run(ours, scenario, {}, _FULL_WITHIN_S)
             self.result.growth = growth(applied, self.plan)
             self._stop(ours.child.stop())
         self._say(scenario, self.result.full)
@@ -165,6 +175,12 @@ class Bench:
         """What somebody who reads the topics from the beginning finds, after all that happened."""
         cold = cold_meter_result(self.broker.bootstrap, scenario.derived, {})
         self.result.faults += cold.faults(scenario.expected, scenario.quota)
+
+    def _singles(self) -> Scenario:
+        scenario = self._scenario("singles", self.plan.single_counters)
+        with self.progress.step("publish the single counters"):
+            scenario.create(scenario.load.singles(scenario.expected))
+        return scenario
 
     def _scenario(self, name: str, counters: int, replaced_share: float | None = None) -> Scenario:
         load = self._load(f"{name}-", counters, replaced_share)

@@ -16,7 +16,6 @@ from deploy.local.processes import Launch
 from deploy.local.stack import DEMO_APP
 from producers.sdk import UsageClient
 from schemas.periods import format_instant
-from schemas.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,13 +73,13 @@ class App:
     def send_usage(self, subscription: str, since: datetime) -> Sent:
         """Send 6,000,000 calls in many counters, half over HTTP and half through the SDK.
 
-        Some quantities are wrong at first and corrected; then everything is sent once more, as after a time-out.
+        Every counter is sent twice, as after a time-out; of some the first quantity is wrong and the second corrects it.
         """
         wrong, right = list(_counters(subscription, since, wrong=True)), list(_counters(subscription, since))
         half = len(right) // 2
         for counters in (wrong[:half], right[:half]):
             self._send_http(counters)
-        with UsageClient(self.service, settings=Settings(kafka_bootstrap=self.kafka_bootstrap)) as client:
+        with UsageClient(self.service, bootstrap=self.kafka_bootstrap) as client:
             for counters in (wrong[half:], right[half:]):
                 for counter in counters:
                     client.add(**counter)

@@ -90,24 +90,12 @@ def to_groups(messages: list[Any]) -> list[tuple[str, list[_Pair]]]:
     return list(groups.items())
 
 
-class Total(StatefulBatchLogic):  # type: ignore[misc]
-    """One subscription: the last value of each key, their sum, and when it was last published."""
+class _State(StatefulBatchLogic):  # type: ignore[misc]
+    """One subscription: the last value of each key, their sum, and when it is due to be published."""
 
     def __init__(self, state: tuple[dict[str, int], int] | None) -> None:
         self.values, self.sum = state or ({}, 0)
         self.due: datetime | None = None
-
-    def on_batch(self, values: Iterable[_Pair]) -> tuple[list[tuple[int, int]], bool]:
-        """Apply counters; the total is due a moment later."""
-        known, total = self.values, self.sum
-        for key, quantity in values:
-            total += quantity - known.get(key, 0)
-            known[key] = quantity
-        self.sum = total
-        if self.due is None:
-            self.due = datetime.now(UTC) + _PUBLISH_EVERY
-        Clock.applied_at = time.time()
-        return [], StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[tuple[int, int]], bool]:
         """Publish when due."""
@@ -117,10 +105,6 @@ class Total(StatefulBatchLogic):  # type: ignore[misc]
         """Publish at the end of the topic."""
         return self._publish()
 
-    def _publish(self) -> tuple[list[tuple[int, int]], bool]:
-        self.due = None
-        return [(self.sum, len(self.values))], StatefulBatchLogic.RETAIN
-
     def notify_at(self) -> datetime | None:
         """When the total is due."""
         return self.due
@@ -129,13 +113,36 @@ class Total(StatefulBatchLogic):  # type: ignore[misc]
         """A copy of the state, which goes on changing."""
         return dict(self.values), self.sum
 
+    def _apply(self, pairs: Iterable[_Pair]) -> tuple[list[tuple[int, int]], bool]:
+        known, total = self.values, self.sum
+        for key, quantity in pairs:
+            total += quantity - known.get(key, 0)
+            known[key] = quantity
+        self.sum = total
+        if self.due is None:
+            self.due = datetime.now(UTC) + _PUBLISH_EVERY
+        Clock.applied_at = time.time()
+        return [], StatefulBatchLogic.RETAIN
 
-class TotalOfGroups(Total):
-    """The same from groups of counters."""
+    def _publish(self) -> tuple[list[tuple[int, int]], bool]:
+        self.due = None
+        return [(self.sum, len(self.values))], StatefulBatchLogic.RETAIN
 
-    def on_batch(self, values: Iterable[list[_Pair]]) -> tuple[list[tuple[int, int]], bool]:
+
+class Total(_State):
+    """A subscription's total, fed counter by counter."""
+
+    def on_batch(self, values: list[_Pair]) -> tuple[list[tuple[int, int]], bool]:
+        """Apply counters; the total is due a moment later."""
+        return self._apply(values)
+
+
+class TotalOfGroups(_State):
+    """A subscription's total, fed groups of counters."""
+
+    def on_batch(self, values: list[list[_Pair]]) -> tuple[list[tuple[int, int]], bool]:
         """Apply groups as one sequence of counters."""
-        return super().on_batch(chain.from_iterable(values))
+        return self._apply(chain.from_iterable(values))
 
 
 def to_message(total: tuple[str, tuple[int, int]]) -> KafkaSinkMessage[bytes, bytes]:

@@ -176,6 +176,15 @@ class MeterLab:
         finally:
             admin.close()
 
+    def wait_for_empty_group(self) -> None:
+        """Return once the meter's group has no members, so that its offsets can be moved."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        name = self.prefix + "meter"
+        try:
+            wait_until(lambda: not admin.describe_groups([name])[name]["members"], 30, "no members in the group")
+        finally:
+            admin.close()
+
     def end_offsets(self) -> dict[int, int]:
         """The ends of the usage log."""
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
@@ -214,12 +223,14 @@ class MeterLab:
 
 @dataclass(slots=True)
 class Worker:
-    """One meter process, to be started, killed, paused and started again."""
+    """One meter process, to be started, killed, paused and started again; `failures` counts its own ends."""
 
     name: str
     variables: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    _is_wanted: bool = False
 
     def start(self) -> None:
         """Start it; it may take a while until it works."""
@@ -229,15 +240,18 @@ class Worker:
             self.process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=inherited | self.variables, stdout=log, stderr=log
             )
+        self._is_wanted = True
 
     def stop(self) -> int:
         """Stop it the polite way and return its exit code."""
+        self._is_wanted = False
         process = self._running()
         process.send_signal(signal.SIGTERM)
         return process.wait(READY_WITHIN_S)
 
     def kill(self) -> None:
         """Stop it as a power cut would."""
+        self._is_wanted = False
         process = self._running()
         process.kill()
         process.wait()
@@ -250,9 +264,10 @@ class Worker:
         """End a pause."""
         self._running().send_signal(signal.SIGCONT)
 
-    def ensure_running(self) -> None:
-        """Start it again if it has ended by itself, as a supervisor would."""
-        if self.process is None or self.process.poll() is not None:
+    def supervise(self) -> None:
+        """Start it again if it has ended by itself."""
+        if self._is_wanted and self.process is not None and self.process.poll() is not None:
+            self.failures += 1
             self.start()
 
     def count(self, event: str) -> int:
@@ -263,34 +278,58 @@ class Worker:
         """Return once it has logged an event so often."""
         wait_until(lambda: self.count(event) >= times, READY_WITHIN_S, f"{self.name}: {times} times {event}")
 
+    def wait_for_more(self, event: str, times: int = 1) -> None:
+        """Return once it has logged an event so often from now on."""
+        self.wait_for(event, self.count(event) + times)
+
     def snapshots(self) -> list[Path]:
         """Its snapshot files, oldest first per partition."""
         return sorted(Path(self.variables["FUSION_METER_DATA_DIR"]).rglob("*.snapshot"))
 
     def end(self) -> None:
         """Whatever state it is in, it is gone afterwards."""
+        self._is_wanted = False
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self.process is None or self.process.poll() is not None:
-            code = None if self.process is None else self.process.returncode
-            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
-            raise AssertionError(f"{self.name} does not run (exit {code}): …{tail}")
+            raise AssertionError(f"{self.name} does not run: …{self.tail()}")
         return self.process
 
 
 @contextmanager
-def running(*workers: Worker) -> Iterator[None]:
-    """These workers run inside the block and are gone after it."""
+def running(*workers: Worker, may_fail: bool = False) -> Iterator[None]:
+    """These workers run inside the block, under a supervisor, and are gone after it.
+
+    Unless they may, none of them has ended by itself.
+    """
+    over = threading.Event()
+
+    def supervise() -> None:
+        while not over.wait(0.2):
+            for worker in workers:
+                worker.supervise()
+
+    supervisor = threading.Thread(target=supervise, name="supervisor", daemon=True)
     try:
         for worker in workers:
             worker.start()
+        supervisor.start()
         yield
     finally:
+        over.set()
+        supervisor.join()
         for worker in workers:
             worker.end()
+    failed = [worker for worker in workers if worker.failures]
+    if failed and not may_fail:
+        raise AssertionError(f"{failed[0].name} ended by itself {failed[0].failures} times: …{failed[0].tail()}")
 
 
 @contextmanager

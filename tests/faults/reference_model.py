@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 SERVICE = "maps"
@@ -62,9 +62,10 @@ class Model:
         for (subscription, metric, key), value in self.values.items():
             start, _ = month_of(value.start)
             groups.setdefault(f"{SERVICE}/{subscription}/{metric}/{zulu(start)}", []).append((key, value))
-        return {
-            name: (_aggregate(METRICS[name.rsplit("/", 2)[1]], group), len(group)) for name, group in groups.items()
-        }
+        with localcontext(prec=100):
+            return {
+                name: (_aggregate(METRICS[name.rsplit("/", 2)[1]], each), len(each)) for name, each in groups.items()
+            }
 
     def overages(self) -> dict[str, tuple[Decimal, Decimal]]:
         """Total and amount by the key of the overage topic."""
@@ -104,6 +105,11 @@ class Model:
 
 def amount_of(quantity: Decimal, terms: tuple[str, str, str, str, str, list[tuple[str | None, str]]]) -> Decimal:
     """The definition of the four models, cent by cent."""
+    with localcontext(prec=100):
+        return _amount(quantity, terms)
+
+
+def _amount(quantity: Decimal, terms: tuple[str, str, str, str, str, list[tuple[str | None, str]]]) -> Decimal:
     _, model, quota, batch, price, tiers = terms
     over = max(Decimal(0), quantity - Decimal(quota))
     if model == "standard":

@@ -68,3 +68,8 @@ def overage_key(service: str, subscription: str, charge: str, period_start: date
 def delivery_key(event_id: str, endpoint_id: int) -> str:
     """Key of a `billing.deliveries.v1` record."""
     return f"{event_id}:{endpoint_id}"
+
+
+def status_key(endpoint_id: int) -> str:
+    """Key of an endpoint's status on `deliveries.v1`; no delivery has it, as an event id is not empty."""
+    return f":{endpoint_id}"

@@ -19,7 +19,13 @@ SINK_COMMITS_REFUSED = Counter(
 ODOO_CALL_SECONDS = Histogram("fusion_odoo_call_duration_seconds", "One call of an addon method", ["method", "outcome"])
 WEBHOOK_ATTEMPTS = Counter("fusion_webhook_attempts", "Attempts, by class of the answer", ["status_class"])
 WEBHOOK_ATTEMPT_SECONDS = Histogram("fusion_webhook_attempt_duration_seconds", "One attempt, connect to last byte")
-WEBHOOK_SETTLED = Counter("fusion_webhook_deliveries_settled", "Deliveries that ended", ["state"])
-WEBHOOK_HELD = Counter("fusion_webhook_holds", "Attempts put off for a reason of ours, not charged", ["reason"])
+WEBHOOK_SETTLED = Counter(
+    "fusion_webhook_deliveries_settled", "Deliveries that ended; state dead is one to alert on", ["state"]
+)
+WEBHOOK_HELD = Counter("fusion_webhook_holds", "Looks at an endpoint that may not be sent to now", ["reason"])
+WEBHOOK_ENDPOINT_CHANGES = Counter(
+    "fusion_webhook_endpoint_changes", "Endpoints that began to fail, were disabled, or answer again", ["state"]
+)
+WEBHOOK_EXPIRED = Counter("fusion_webhook_deliveries_expired", "Ended deliveries that were dropped from the topic")
 WEBHOOK_PENDING = Gauge("fusion_webhook_deliveries_pending", "Deliveries that wait for an attempt")
 WEBHOOK_SKIPPED = Counter("fusion_webhook_records_skipped", "Unreadable records on input topics", ["topic"])

@@ -6,11 +6,17 @@ from schemas.events import LifecycleEvent
 from schemas.periods import format_instant
 
 API_VERSION = 1
+BODY_BYTES_MAX = 256 * 1024
+"""A record that Kafka refuses would come again for ever; receivers expect less than 20 kB."""
 
 
 def body_of(event: LifecycleEvent) -> str:
-    """Return the event as JSON with sorted keys, no spaces and ASCII only, so that signer and receiver agree."""
-    return json.dumps(
+    """Return the event as JSON with sorted keys, no spaces and ASCII only, so that signer and receiver agree.
+
+    Raises:
+        ValueError: it holds what JSON cannot (NaN), or it is larger than BODY_BYTES_MAX.
+    """
+    body = json.dumps(
         {
             "api_version": API_VERSION,
             "customer": event.customer,
@@ -25,3 +31,6 @@ def body_of(event: LifecycleEvent) -> str:
         separators=(",", ":"),
         allow_nan=False,
     )
+    if len(body) > BODY_BYTES_MAX:
+        raise ValueError(f"the body has {len(body)} bytes")
+    return body

@@ -3,6 +3,9 @@
 A *lane* is one subscription's events to one endpoint, in the order of their sequence: its first delivery is
 attempted, the others wait until that one is delivered or dead, and no other lane waits for it. An event without
 subscription has a lane of its own.
+
+Made to hold a million waiting deliveries: ≈ 1 kB each, of which the packed record is the smaller part. Due times are
+seconds of a monotonic clock, so a wall clock that is set back or forward moves no retry.
 """
 
 import heapq
@@ -13,7 +16,10 @@ from typing import NamedTuple
 
 from schemas.events import Delivery, DeliveryState
 from schemas.identifiers import delivery_key
-from sinks.webhooks.state import Age, age_of, is_repeated_fan_out, newer, restated
+from sinks.webhooks.packing import pack, unpack
+from sinks.webhooks.state import age_of, created_at_in, restated
+
+_UNPACKED_MAX = 5_000  # so many are held as they were read, to save the time; the others packed, to save the room
 
 
 class Lane(NamedTuple):
@@ -22,6 +28,24 @@ class Lane(NamedTuple):
     endpoint_id: int
     has_subscription: bool
     subject: str
+
+
+class Entry:
+    """One waiting delivery: key → (lane, place in it, due time, age, record)."""
+
+    __slots__ = ("age", "due_s", "key", "lane", "packed", "sequence")
+
+    def __init__(self, key: str, lane: Lane, sequence: int) -> None:
+        self.key = key
+        self.lane = lane
+        self.sequence = sequence
+        self.age = 0
+        self.due_s = 0.0
+        self.packed = b""
+
+    def delivery(self) -> Delivery:
+        """Return the state that waits."""
+        return Delivery.model_validate_json(unpack(self.packed))
 
 
 def lane_of(delivery: Delivery) -> Lane:
@@ -39,105 +63,126 @@ def key_of(delivery: Delivery) -> str:
 class Book:
     """Knows the age of every delivery and holds the pending ones.
 
-    Whoever gets a delivery from `take_due` hands its next state to `settle` (after it is written), or puts the
-    lane off with `hold`; until then the lane rests.
+    Whoever gets an entry from `take_due` hands its next state to `settle` after it is written; until then the lane
+    rests. `is_closed`: the partition is gone, nothing in here may be sent any more.
     """
 
     def __init__(self) -> None:
-        self._ages: dict[str, Age] = {}
-        self._pending: dict[str, Delivery] = {}
-        self._lanes: dict[Lane, list[tuple[int, str]]] = {}
-        self._due: list[tuple[datetime, Lane]] = []  # may hold outdated entries; checked when they come up
+        self.is_closed = False
+        self._pending: dict[str, Entry] = {}
+        self._ended: dict[str, int] = {}  # key → age, in the order in which they ended
+        self._lanes: dict[Lane, Entry | list[Entry]] = {}  # a list only where several wait
+        self._due: list[tuple[float, Lane]] = []  # may hold outdated entries; checked when they come up
         self._busy: set[Lane] = set()
 
     def __len__(self) -> int:
         """Return the number of pending deliveries."""
         return len(self._pending)
 
-    def apply(self, delivery: Delivery) -> Delivery | None:
+    @property
+    def ended(self) -> int:
+        """Number of ended deliveries that are remembered."""
+        return len(self._ended)
+
+    def apply(self, delivery: Delivery, record: bytes, due_s: float) -> Delivery | None:
         """Take in a state as read; return the state to write again if an outdated one was written behind it."""
-        key = key_of(delivery)
-        known = self._ages.get(key)
-        if known is None or newer(delivery, known):
-            self._put(key, delivery)
+        key, age = key_of(delivery), age_of(delivery)
+        entry = self._pending.get(key)
+        known = entry.age if entry is not None else self._ended.get(key)
+        if known is None or age > known:
+            self._put(key, delivery, record, due_s)
             return None
-        if is_repeated_fan_out(delivery, known):
-            return self._pending.get(key) or restated(delivery, known)
-        return None
+        if age == known:
+            return None
+        # Compaction keeps the last record, so the later state must be the last one again.
+        return entry.delivery() if entry is not None else restated(delivery, known)
 
-    def forget(self, key: str) -> None:
-        """Take in a tombstone."""
-        self._ages.pop(key, None)
-        pending = self._pending.pop(key, None)
-        if pending is not None:
-            self._leave_lane(key, pending)
+    def forget(self, key: str) -> Delivery | None:
+        """Take in a tombstone; return the state to write again if the delivery was replayed just before it."""
+        self._ended.pop(key, None)
+        entry = self._pending.get(key)
+        return None if entry is None else entry.delivery()
 
-    def take_due(self, now: datetime) -> Iterator[Delivery]:
+    def take_due(self, now_s: float) -> Iterator[Entry]:
         """Yield the first delivery of each lane whose time has come, and keep these lanes busy."""
-        while self._due and self._due[0][0] <= now:
+        while self._due and self._due[0][0] <= now_s:
             _, lane = heapq.heappop(self._due)
             head = self._head(lane)
             if head is None or lane in self._busy:
                 continue
-            if _due_at(head) > now:
-                heapq.heappush(self._due, (_due_at(head), lane))
+            if head.due_s > now_s:
+                heapq.heappush(self._due, (head.due_s, lane))
                 continue
             self._busy.add(lane)
             yield head
 
-    def next_due_at(self) -> datetime | None:
+    def next_due_s(self) -> float | None:
         """Return when `take_due` may yield again, at the earliest; null: nothing waits."""
         return self._due[0][0] if self._due else None
 
-    def settle(self, delivery: Delivery) -> None:
+    def settle(self, entry: Entry, after: Delivery, record: bytes, due_s: float) -> None:
         """Take in the state after an attempt; the lane goes on with its first delivery."""
-        key = key_of(delivery)
-        known = self._ages.get(key)
-        if known is not None and newer(delivery, known):
-            self._put(key, delivery)
-        self._free(lane_of(delivery))
+        known = self._pending.get(entry.key)
+        if known is not None and age_of(after) > known.age:
+            self._put(entry.key, after, record, due_s)
+        self._busy.discard(entry.lane)
+        self._wake(entry.lane)
 
-    def hold(self, delivery: Delivery, until: datetime) -> None:
-        """Put a delivery off without an attempt; not written, a restart looks at once."""
-        key = key_of(delivery)
-        if key in self._pending:
-            self._pending[key] = self._pending[key].model_copy(update={"next_attempt_at": until})
-        self._free(lane_of(delivery))
+    def take_expired(self, before: datetime, limit: int) -> list[str]:
+        """Return, and forget, the keys of at most `limit` deliveries that ended and were created before `before`."""
+        expired: list[str] = []
+        for key, age in self._ended.items():
+            if len(expired) == limit or created_at_in(age) >= before:
+                break  # those that ended later were, but for replays and stragglers, created later
+            expired.append(key)
+        for key in expired:
+            del self._ended[key]
+        return expired
 
-    def _put(self, key: str, delivery: Delivery) -> None:
-        self._ages[key] = age_of(delivery)
-        before = self._pending.pop(key, None)
+    def _put(self, key: str, delivery: Delivery, record: bytes, due_s: float) -> None:
+        entry = self._pending.get(key)
         if delivery.state is not DeliveryState.PENDING:
-            if before is not None:
-                self._leave_lane(key, before)
+            self._ended.pop(key, None)
+            self._ended[key] = age_of(delivery)
+            if entry is not None:
+                del self._pending[key]
+                self._leave(entry)
             return
-        self._pending[key] = delivery
-        lane = lane_of(delivery)
-        if before is None:
-            insort(self._lanes.setdefault(lane, []), (delivery.sequence, key))
-        self._wake(lane)
+        self._ended.pop(key, None)
+        if entry is None:
+            entry = self._pending[key] = Entry(key, lane_of(delivery), delivery.sequence)
+            self._join(entry)
+        entry.age, entry.due_s = age_of(delivery), due_s
+        entry.packed = record if len(self._pending) <= _UNPACKED_MAX else pack(record)
+        self._wake(entry.lane)
 
-    def _leave_lane(self, key: str, delivery: Delivery) -> None:
-        lane = lane_of(delivery)
-        waiting = self._lanes[lane]
-        waiting.remove((delivery.sequence, key))
-        if not waiting:
-            del self._lanes[lane]
-        self._wake(lane)
+    def _join(self, entry: Entry) -> None:
+        waiting = self._lanes.get(entry.lane)
+        if waiting is None:
+            self._lanes[entry.lane] = entry
+        elif isinstance(waiting, Entry):
+            first, second = sorted((waiting, entry), key=_place)
+            self._lanes[entry.lane] = [first, second]
+        else:
+            insort(waiting, entry, key=_place)
 
-    def _free(self, lane: Lane) -> None:
-        self._busy.discard(lane)
-        self._wake(lane)
+    def _leave(self, entry: Entry) -> None:
+        waiting = self._lanes[entry.lane]
+        if isinstance(waiting, Entry) or len(waiting) == 1:
+            del self._lanes[entry.lane]
+            return
+        waiting.remove(entry)
+        self._wake(entry.lane)
 
     def _wake(self, lane: Lane) -> None:
         head = self._head(lane)
         if head is not None and lane not in self._busy:
-            heapq.heappush(self._due, (_due_at(head), lane))
+            heapq.heappush(self._due, (head.due_s, lane))
 
-    def _head(self, lane: Lane) -> Delivery | None:
+    def _head(self, lane: Lane) -> Entry | None:
         waiting = self._lanes.get(lane)
-        return self._pending[waiting[0][1]] if waiting else None
+        return waiting[0] if isinstance(waiting, list) else waiting
 
 
-def _due_at(delivery: Delivery) -> datetime:
-    return delivery.next_attempt_at or delivery.created_at
+def _place(entry: Entry) -> tuple[int, str]:
+    return entry.sequence, entry.key

@@ -14,6 +14,7 @@ from sinks.kafka_client import Outgoing, Publisher, Record, TopicReader
 from sinks.webhooks.body import body_of
 from sinks.webhooks.book import key_of
 from sinks.webhooks.directory import Directory
+from sinks.webhooks.envelope import headers_of_delivery
 from sinks.webhooks.state import first_state
 
 log = structlog.get_logger()
@@ -65,7 +66,7 @@ class FanOut:
         try:
             event = LifecycleEvent.model_validate_json(record.value)
             body = body_of(event)
-        except ValueError as error:  # pydantic's and json's (NaN)
+        except (ValueError, RecursionError) as error:  # pydantic's and json's (NaN, depth)
             metrics.WEBHOOK_SKIPPED.labels("events").inc()
             log.error(  # noqa: TRY400 -- the trace would show the record
                 "webhook.event_unreadable",
@@ -80,6 +81,7 @@ class FanOut:
                 key_of(delivery),
                 delivery.model_dump_json().encode(),
                 partition=endpoint_partition(endpoint.id, partitions),
+                headers=headers_of_delivery(delivery, delivery.created_at, record.header("traceparent")),
             )
 
 

@@ -1,112 +1,183 @@
-"""One HTTP attempt, bounded in time and size: the sinks' only use of httpx and httpcore.
+"""One HTTP attempt, bounded in time and size: the sinks' only use of httpx, and of aiohttp below it.
 
-A transport is used without a client around it: no redirects, cookies, netrc, proxies or retries can slip in.
+httpx's own pool costs 0.6 ms of CPU per request here, aiohttp's connections below httpx's types a third of that
+(docs/webhooks.md); a transport without a client around it lets no redirect, cookie, netrc, proxy or retry slip in.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import httpcore
+import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from sinks.webhooks.addresses import is_public
 from sinks.webhooks.state import Answer
+from sinks.webhooks.targets import fault_of
 
-IN_FLIGHT_MAX = 4
 _ANSWER_BYTES_MAX = 16 * 1024
+_HEADERS_MAX = 64
+_HEADER_BYTES_MAX = 4 * 1024
 _CONNECT_TIMEOUT_S = 5.0
-_KEEPALIVE_S = 30.0
+# Shorter than what common servers use (5 s), so that we rarely send into a connection that is just being closed.
+_KEEPALIVE_S = 4.0
+_OUR_ERRNOS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENETDOWN, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
+)
+_ERROR_CHARACTERS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What all endpoints share: certificates, the threads that resolve names, the limits of one attempt."""
+
+    tls: ssl.SSLContext
+    resolver_threads: Executor
+    timeout_s: float
+    in_flight_max: int
+    allow_private: bool
 
 
 class EndpointClient:
-    """Sends to one endpoint over its own small pool, so that a hanging one takes no connection from another."""
+    """Sends to one endpoint over its own few connections, so that a hanging one takes none from another."""
 
-    def __init__(self, tls: ssl.SSLContext, timeout_s: float, *, allow_private: bool) -> None:
-        self._timeout_s = timeout_s
-        self._allow_private = allow_private
-        self._transport = _OwnPool(tls, allow_private=allow_private)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._transport = _Transport(network)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Return what the endpoint answered within the deadline, connect to last byte; never raises for a failure."""
-        if not self._allow_private and not url.startswith("https://"):
-            return Answer(error="the endpoint's URL must be https")
+        fault = fault_of(url, allow_private=self._network.allow_private)
+        if fault is not None:
+            return Answer(error=fault)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._exchange(url, body, headers)
+            async with asyncio.timeout(self._network.timeout_s):
+                response = await self._transport.handle_async_request(
+                    httpx.Request("POST", _parsed(url), headers=headers, content=body)
+                )
         except TimeoutError:
-            return Answer(error=f"no complete answer within {self._timeout_s:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, httpcore.UnsupportedProtocol, ssl.SSLError, OSError) as error:
-            return Answer(error=_described(error))
+            return Answer(error=f"no complete answer within {self._network.timeout_s:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Answer(error=str(error), is_ours=isinstance(error, OurFault))
+        return Answer(response.status_code, response.headers.get("retry-after"))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        timeouts = {"connect": _CONNECT_TIMEOUT_S, "read": None, "write": None, "pool": None}
-        request = httpx.Request("POST", url, headers=headers, content=body, extensions={"timeout": timeouts})
-        response = await self._transport.handle_async_request(request)
-        try:
-            size_bytes = 0
-            async for chunk in response.aiter_raw():
-                # Read, so that the connection can be used again; an endless body costs the connection instead.
-                size_bytes += len(chunk)
-                if size_bytes > _ANSWER_BYTES_MAX:
-                    break
-        finally:
-            await response.aclose()
-        return Answer(response.status_code, response.headers.get("retry-after"))
 
+class _Transport(httpx.AsyncBaseTransport):
+    """httpx's requests over aiohttp's connections. Of the answer only the status and the headers are kept.
 
-class _OwnPool(httpx.AsyncHTTPTransport):
-    """httpx's transport over a pool whose connections pass the address check; httpx offers no argument for that."""
+    Raises OurFault for what the endpoint cannot help, another httpx.TransportError for what it can.
+    """
 
-    def __init__(self, tls: ssl.SSLContext, *, allow_private: bool) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=IN_FLIGHT_MAX,
-            max_keepalive_connections=IN_FLIGHT_MAX,
-            keepalive_expiry=_KEEPALIVE_S,
-            network_backend=httpcore.AnyIOBackend() if allow_private else PublicOnly(),
+    def __init__(self, network: Network) -> None:
+        allow_private = network.allow_private
+        connector = aiohttp.TCPConnector(
+            limit=network.in_flight_max,
+            keepalive_timeout=_KEEPALIVE_S,
+            ssl=network.tls,
+            resolver=Resolver(network.resolver_threads, allow_private=allow_private),
+            socket_factory=None if allow_private else public_socket,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=_ANSWER_BYTES_MAX // 2,
+            max_line_size=_HEADER_BYTES_MAX,
+            max_field_size=_HEADER_BYTES_MAX,
+            max_headers=_HEADERS_MAX,
         )
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer once its body was read, or cut off at its limit."""
+        headers = {name.decode(): value.decode() for name, value in request.headers.raw if name.lower() != b"host"}
+        try:
+            async with self._session.request(
+                request.method, _encoded(request.url), data=request.content, headers=headers, allow_redirects=False
+            ) as answer:
+                size_bytes = 0
+                while chunk := await answer.content.readany():
+                    # Read, so that the connection can be used again; an endless body costs the connection instead.
+                    size_bytes += len(chunk)
+                    if size_bytes > _ANSWER_BYTES_MAX:
+                        answer.close()
+                        break
+                return httpx.Response(answer.status, headers=answer.raw_headers)
+        except TimeoutError as error:
+            raise httpx.ConnectError(f"no connection within {_CONNECT_TIMEOUT_S:g} s") from error
+        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            raise _translated(error) from error
 
-class PublicOnly(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only: resolves once, checks every answer, connects to what was checked.
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+class Resolver(AbstractResolver):
+    """Resolves a name once, for one connect; any answer that is not public refuses the name as a whole.
 
     A check of the URL alone could be outwitted by a name that resolves anew (DNS rebinding).
     """
 
-    def __init__(self) -> None:
-        self._inner = httpcore.AnyIOBackend()
+    def __init__(self, threads: Executor, *, allow_private: bool) -> None:
+        self._threads = threads
+        self._allow_private = allow_private
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the base class's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of `host` that answers; raise ConnectError if any of them is not public."""
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore.ConnectError(f"name not resolved: {error}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not addresses or not all(is_public(address) for address in addresses):
-            raise httpcore.ConnectError("the endpoint's name leads to an address that is not public")
-        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in addresses:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpcore.ConnectError("no address")
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of `host`; OSError if there are none, or one that may not be reached."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        )
+        addresses = dict.fromkeys((entry[0], str(entry[4][0])) for entry in found)
+        if not self._allow_private and not all(is_public(address) for _, address in addresses):
+            raise NotPublic
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=int(socket.AI_NUMERICHOST)
+            )
+            for kind, address in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close: the threads are shared."""
+
+
+class OurFault(httpx.TransportError):
+    """The attempt failed on our side: no name service, no network, no sockets left."""
+
+
+class NotPublic(OSError):
+    """The address is not one that webhooks may reach."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "the endpoint's name leads to an address that is not public")
+
+
+def public_socket(address: tuple[Any, Any, int, str, Sequence[Any]]) -> socket.socket:
+    """Return a socket for the address that is about to be connected to, literals included; or raise NotPublic."""
+    family, kind, protocol, _, target = address
+    if not is_public(str(target[0])):
+        raise NotPublic
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made
 
 
 def tls_context() -> ssl.SSLContext:
@@ -114,5 +185,25 @@ def tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+@lru_cache(maxsize=10_000)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+@lru_cache(maxsize=10_000)
+def _encoded(url: httpx.URL) -> URL:
+    return URL(str(url), encoded=True)
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    """Return what an error says, without the URL, which may carry a receiver's token."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, socket.gaierror):
+        text = f"the endpoint's name was not resolved: {cause.strerror}"
+        # "Try again" is what a resolver of ours that is away looks like; "no such name" is theirs.
+        return OurFault(text) if cause.errno == socket.EAI_AGAIN else httpx.ConnectError(text)
+    if isinstance(cause, OSError) and cause.errno in _OUR_ERRNOS:
+        return OurFault(f"{type(cause).__name__}: {cause.strerror}")
+    detail = cause.strerror if isinstance(cause, OSError) else getattr(error, "message", None)
+    text = type(error).__name__ + (f": {str(detail)[:_ERROR_CHARACTERS_MAX]}" if detail else "")
+    return httpx.RemoteProtocolError(text)

@@ -1,20 +1,23 @@
 """`deliveries.v1` as its dispatcher sees it: read from the beginning on assignment, written in small batches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from schemas.errors import BrokerUnavailable
-from schemas.events import Delivery
+from schemas.events import Delivery, EndpointStatus
+from schemas.identifiers import status_key
 from schemas.settings import Settings
 from schemas.topics import DELIVERIES
 from sinks import metrics
 from sinks.backoff import wait_s
 from sinks.kafka_client import GroupConsumer, Outgoing, Publisher, Record
 from sinks.webhooks.book import key_of
+from sinks.webhooks.envelope import headers_of_delivery
 from sinks.webhooks.fanout import endpoint_partition
 
 _RECORDS_MAX = 500
@@ -37,8 +40,13 @@ class JournalReader:
     """Owns a share of the partitions. It commits nothing, so each assignment starts at the partition's beginning."""
 
     def __init__(self, settings: Settings) -> None:
-        group = f"{settings.topic_prefix}webhook-dispatcher"
-        self._consumer = GroupConsumer(settings, settings.topic(DELIVERIES), group, _RECORDS_MAX)
+        self._consumer = GroupConsumer(
+            settings,
+            settings.topic(DELIVERIES),
+            f"{settings.topic_prefix}webhook-dispatcher",
+            _RECORDS_MAX,
+            settings.webhook_worker_id or None,
+        )
         self._unmeasured: set[int] = set()
         self._ends: dict[int, int] = {}
 
@@ -68,19 +76,42 @@ class JournalReader:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One record to write; its partition is the endpoint's, or given."""
+
+    outgoing: Outgoing
+    endpoint_id: int | None
+    written: asyncio.Future[None]
+
+
 class JournalWriter:
     """Writes states; many waiting ones share one acknowledgement. For one event loop."""
 
-    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, publisher: Publisher, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._topic = settings.topic(DELIVERIES)
         self._publisher = publisher
-        self._waiting: asyncio.Queue[tuple[Delivery, asyncio.Future[None]]] = asyncio.Queue()
+        self._now = now
+        self._waiting: asyncio.Queue[_Write] = asyncio.Queue()
 
-    async def write(self, delivery: Delivery) -> None:
-        """Return once Kafka has acknowledged the state."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((delivery, written))
-        await written
+    async def write(self, delivery: Delivery) -> bytes:
+        """Return the record once Kafka has acknowledged it."""
+        record = delivery.model_dump_json().encode()
+        headers = headers_of_delivery(delivery, self._now())
+        await self._written(Outgoing(key_of(delivery), record, None, headers), delivery.endpoint_id)
+        return record
+
+    async def write_status(self, status: EndpointStatus) -> None:
+        """Return once Kafka has acknowledged an endpoint's status."""
+        await self._written(
+            Outgoing(status_key(status.endpoint_id), status.model_dump_json().encode()), status.endpoint_id
+        )
+
+    async def bury(self, keys: Sequence[str], partition: int) -> None:
+        """Return once Kafka has acknowledged a tombstone for each key."""
+        await asyncio.gather(*(self._written(Outgoing(key, None, partition), None) for key in keys))
 
     async def run(self) -> None:
         """Write for ever; Kafka away: the same batch again and again, so the senders wait."""
@@ -91,31 +122,39 @@ class JournalWriter:
                 batch.append(self._waiting.get_nowait())
             while True:
                 try:
-                    await asyncio.to_thread(self._publish, [delivery for delivery, _ in batch])
+                    await asyncio.to_thread(self._publish, batch)
                     break
                 except BrokerUnavailable as error:
                     failures += 1
                     await asyncio.sleep(wait_s(failures, error.retry_after_s))
             failures = 0
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(None)
+            for write in batch:
+                if not write.written.done():
+                    write.written.set_result(None)
 
-    def _publish(self, deliveries: Sequence[Delivery]) -> None:
+    async def _written(self, outgoing: Outgoing, endpoint_id: int | None) -> None:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait(_Write(outgoing, endpoint_id, written))
+        await written
+
+    def _publish(self, batch: Sequence[_Write]) -> None:
         partitions = self._publisher.partitions_of(self._topic)
         self._publisher.publish(
             self._topic,
             [
-                Outgoing(key_of(one), one.model_dump_json().encode(), endpoint_partition(one.endpoint_id, partitions))
-                for one in deliveries
+                write.outgoing
+                if write.endpoint_id is None
+                else write.outgoing._replace(partition=endpoint_partition(write.endpoint_id, partitions))
+                for write in batch
             ],
         )
 
 
-def read_delivery(record: Record) -> Delivery | None:
-    """Return the state in a record; null for an unreadable one, which is counted."""
+def read_journal(record: Record) -> Delivery | EndpointStatus | None:
+    """Return the state in a record (not a tombstone); null for an unreadable one, which is counted."""
+    model = EndpointStatus if (record.key or b"").startswith(b":") else Delivery
     try:
-        return Delivery.model_validate_json(record.value or b"")
+        return model.model_validate_json(record.value or b"")
     except ValidationError:
         metrics.WEBHOOK_SKIPPED.labels("deliveries").inc()
         return None

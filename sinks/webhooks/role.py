@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from threading import Event
 
@@ -13,10 +14,11 @@ from schemas.topics import CATALOG, EVENTS
 from sinks.health import Health
 from sinks.kafka_client import GroupConsumer, Publisher, TopicReader
 from sinks.runner import Runner, when_available
+from sinks.webhooks.clock import Clock
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.dispatcher import Dispatcher
 from sinks.webhooks.fanout import FanOut
-from sinks.webhooks.http import tls_context
+from sinks.webhooks.http import Network, tls_context
 from sinks.webhooks.journal import JournalReader, JournalWriter, Turn
 
 log = structlog.get_logger()
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 _POLL_S = 0.2
 _EVENTS_PER_POLL = 200
 _BROKER_AWAY_S = 1.0
+_RESOLVER_THREADS = 32  # their own: names that hang must not take the threads that Kafka is read and written with
 
 
 def run(settings: Settings, stop_event: Event, health: Health | None = None) -> None:
@@ -33,7 +36,7 @@ def run(settings: Settings, stop_event: Event, health: Health | None = None) -> 
     """
     health = health or Health()
     # Their INFO lines name whole URLs, which may carry a receiver's token.
-    for name in ("httpx", "httpcore"):
+    for name in ("httpx", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with ExitStack() as closing:
         parts = _Parts(settings, health, closing, stop_event)
@@ -51,6 +54,8 @@ class _Parts:
     def __init__(self, settings: Settings, health: Health, closing: ExitStack, stop_event: Event) -> None:
         self.is_stopped = True
         self.directory = Directory()
+        self.resolver_threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
+        closing.callback(self.resolver_threads.shutdown, wait=False, cancel_futures=True)
         publisher = when_available(lambda: Publisher(settings), stop_event)
         if publisher is None:
             return
@@ -65,7 +70,10 @@ class _Parts:
             return
         group = f"{settings.topic_prefix}webhook-fanout"
         events = when_available(
-            lambda: GroupConsumer(settings, settings.topic(EVENTS), group, _EVENTS_PER_POLL), stop_event
+            lambda: GroupConsumer(
+                settings, settings.topic(EVENTS), group, _EVENTS_PER_POLL, settings.webhook_worker_id or None
+            ),
+            stop_event,
         )
         if events is None:
             return
@@ -81,7 +89,14 @@ class _Parts:
 
 async def _work(settings: Settings, parts: _Parts, stop_event: Event) -> None:
     writer = JournalWriter(settings, parts.publisher)
-    dispatcher = Dispatcher(settings, parts.directory, writer, tls_context())
+    network = Network(
+        tls_context(),
+        parts.resolver_threads,
+        settings.webhook_timeout_s,
+        settings.webhook_endpoint_in_flight,
+        settings.webhook_allow_private,
+    )
+    dispatcher = Dispatcher(settings, parts.directory, writer, network, Clock())
     halt, close = Event(), Event()
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:

@@ -1,8 +1,7 @@
 """How a delivery's state changes, and which of two states is the later one. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
 
 from schemas.events import Delivery, DeliveryState, LifecycleEvent
 from sinks.webhooks.schedule import Schedule, retry_after_s, wait_after
@@ -12,15 +11,23 @@ _GONE = 410
 _TOO_MANY_REQUESTS = 429
 _THROTTLING = frozenset({_TOO_MANY_REQUESTS, 502, 503, 504})
 _RANKS = {DeliveryState.PENDING: 0, DeliveryState.DEAD: 1, DeliveryState.DELIVERED: 2}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ATTEMPTS_BITS, _RANK_BITS = 14, 2
+_AGE_BITS = _ATTEMPTS_BITS + _RANK_BITS
+_ATTEMPTS_MASK, _RANK_MASK = (1 << _ATTEMPTS_BITS) - 1, (1 << _RANK_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt brought: a status, or the reason why there is none."""
+    """What an attempt brought: a status, or the reason why there is none.
+
+    `is_ours`: the fault lies on our side (our resolver, our network, our limits), so it is not charged.
+    """
 
     status: int | None = None
     retry_after: str | None = None
     error: str | None = None
+    is_ours: bool = False
 
     @property
     def is_success(self) -> bool:
@@ -28,36 +35,30 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- the range is its name
 
     @property
+    def is_gone(self) -> bool:
+        """Tell whether the endpoint said that it is gone for good."""
+        return self.status == _GONE
+
+    @property
     def status_class(self) -> str:
         """Label for metrics: ``2xx`` … ``5xx``, or ``none``."""
         return "none" if self.status is None else f"{self.status // 100}xx"
 
 
-class Age(NamedTuple):
-    """Order of the states of one delivery, compared left to right.
+def age_of(delivery: Delivery) -> int:
+    """Return where a state stands among the states of its delivery: the greater number is the later state.
 
-    A manual replay starts a new life (`created_at`); in one life a final state beats a pending one, delivered beats
-    dead, and more attempts beat fewer.
+    A manual replay starts a new life (`created_at`, microseconds); in one life a final state beats a pending one,
+    delivered beats dead, and more attempts beat fewer. One number, because there is one per delivery in memory.
     """
-
-    created_at: datetime
-    rank: int
-    attempts: int
-
-
-def age_of(delivery: Delivery) -> Age:
-    """Return where a state stands among the states of its delivery."""
-    return Age(delivery.created_at, _RANKS[delivery.state], delivery.attempts)
+    created_us = (delivery.created_at - _EPOCH) // timedelta(microseconds=1)
+    attempts = min(delivery.attempts, _ATTEMPTS_MASK)
+    return created_us << _AGE_BITS | _RANKS[delivery.state] << _ATTEMPTS_BITS | attempts
 
 
-def newer(candidate: Delivery, known: Age) -> bool:
-    """Tell whether `candidate` is later than what is known: a repeated fan-out must not revive what was delivered."""
-    return age_of(candidate) > known
-
-
-def is_repeated_fan_out(candidate: Delivery, known: Age) -> bool:
-    """Tell whether `candidate` is the first state again, written behind a later one that must stay the last word."""
-    return candidate.state is DeliveryState.PENDING and candidate.attempts == 0 and known > age_of(candidate)
+def created_at_in(age: int) -> datetime:
+    """Return when the delivery of this age was created."""
+    return _EPOCH + timedelta(microseconds=age >> _AGE_BITS)
 
 
 def first_state(event: LifecycleEvent, body: str, endpoint_id: int, created_at: datetime, sequence: int) -> Delivery:
@@ -80,6 +81,23 @@ def first_state(event: LifecycleEvent, body: str, endpoint_id: int, created_at: 
     )
 
 
+def replayed(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a new life of a delivery, due at once: same id, same bytes, all attempts before it.
+
+    It supersedes a waiting retry. `now` must be later than its last life began.
+    """
+    return delivery.model_copy(
+        update={
+            "state": DeliveryState.PENDING,
+            "attempts": 0,
+            "created_at": now,
+            "next_attempt_at": now,
+            "last_status": None,
+            "last_error": None,
+        }
+    )
+
+
 def after_attempt(delivery: Delivery, answer: Answer, schedule: Schedule, now: datetime, jitter: float) -> Delivery:
     """Return the state after one more attempt: delivered (2xx), dead (410 or no attempt left), else pending."""
     attempts = delivery.attempts + 1
@@ -90,10 +108,9 @@ def after_attempt(delivery: Delivery, answer: Answer, schedule: Schedule, now: d
         "next_attempt_at": None,
     }
     if answer.is_success:
-        # The body has done its duty; the record stays, to be shown.
-        return delivery.model_copy(update={**facts, "state": DeliveryState.DELIVERED, "body": ""})
+        return delivery.model_copy(update={**facts, "state": DeliveryState.DELIVERED})
     wait_s = None
-    if answer.status != _GONE:
+    if not answer.is_gone:
         wait_s = wait_after(
             schedule,
             attempts,
@@ -113,14 +130,11 @@ def given_up(delivery: Delivery, reason: str) -> Delivery:
     )
 
 
-def restated(repeated: Delivery, known: Age) -> Delivery:
-    """Return a final state again, rebuilt from a repeated first state and what is known of the delivery."""
-    state = next(state for state, rank in _RANKS.items() if rank == known.rank)
-    return repeated.model_copy(
-        update={
-            "state": state,
-            "attempts": known.attempts,
-            "next_attempt_at": None,
-            "body": "" if state is DeliveryState.DELIVERED else repeated.body,
-        }
+def restated(older: Delivery, age: int) -> Delivery:
+    """Return a final state again, rebuilt from an older state of the delivery and the age that is known."""
+    rank = age >> _ATTEMPTS_BITS & _RANK_MASK
+    state = next(state for state, number in _RANKS.items() if number == rank)
+    attempts = age & _ATTEMPTS_MASK
+    return older.model_copy(
+        update={"state": state, "attempts": attempts, "next_attempt_at": None, "created_at": created_at_in(age)}
     )

@@ -21,13 +21,14 @@ from pydantic import BaseModel
 from deploy.local.settings import REPOSITORY
 from schemas.catalog import Endpoint, catalog_key
 from schemas.derived import Line
-from schemas.events import Delivery, LifecycleEvent
-from schemas.identifiers import usage_key
+from schemas.events import Delivery, EndpointStatus, LifecycleEvent
+from schemas.identifiers import delivery_key, usage_key
 from schemas.sealing import seal
 from schemas.settings import Settings, load
 from schemas.topics import CATALOG, DELIVERIES, EVENTS, LINES, OVERAGE, TOPICS, Topic
 from sinks.health import Health
 from sinks.kafka_client import Outgoing, Publisher, TopicReader
+from sinks.webhooks.fanout import endpoint_partition
 from tests.stack.kafka import TopicMaker
 from tests.stack.waiting import wait_until
 
@@ -74,17 +75,37 @@ class Pipeline:
 
     def deliveries(self) -> dict[str, Delivery]:
         """The last state of each delivery, by event id."""
-        return {delivery.event_id: delivery for delivery in self._read(DELIVERIES, Delivery)}
+        return {
+            delivery.event_id: delivery for delivery in self._read(DELIVERIES, Delivery, lambda key: key[:1] != b":")
+        }
+
+    def statuses(self) -> dict[int, EndpointStatus]:
+        """The last status of each endpoint that has one."""
+        return {
+            status.endpoint_id: status
+            for status in self._read(DELIVERIES, EndpointStatus, lambda key: key.startswith(b":"))
+        }
+
+    def publish_delivery(self, delivery: Delivery) -> None:
+        """Write a state of a delivery, as an operator's command does."""
+        key = delivery_key(delivery.event_id, delivery.endpoint_id)
+        partition = endpoint_partition(delivery.endpoint_id, PARTITIONS)
+        self._publish(DELIVERIES, [Outgoing(key, delivery.model_dump_json().encode(), partition)])
 
     def _publish(self, topic: Topic, records: Sequence[Outgoing]) -> None:
         publisher = Publisher(self.settings)
         publisher.publish(self.settings.topic(topic), records)
         publisher.close()
 
-    def _read(self, topic: Topic, model: type[Model]) -> list[Model]:
+    def _read(self, topic: Topic, model: type[Model], wanted: Callable[[bytes], bool] = lambda _: True) -> list[Model]:
+        """The records of a topic that have a value and a wanted key; later ones behind earlier ones."""
         reader = TopicReader(self.settings, self.settings.topic(topic))
         try:
-            return [model.model_validate_json(record.value or b"") for record in reader.read_to_end()]
+            return [
+                model.model_validate_json(record.value)
+                for record in reader.read_to_end()
+                if record.value is not None and wanted(record.key or b"")
+            ]
         finally:
             reader.close()
 

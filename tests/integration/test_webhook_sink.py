@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from standardwebhooks import Webhook
 
-from schemas.events import DeliveryState
+from schemas.events import DeliveryState, EndpointState
 from schemas.topics import CATALOG, DELIVERIES, EVENTS
 from sinks.health import Health
 from sinks.webhooks import role
@@ -97,16 +97,26 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_and_body(pipeline: Pipeli
 
 
 @pytest.mark.usefixtures("sink")
-def test_410_ends_a_delivery_and_the_next_event_follows(pipeline: Pipeline, receiver: Receiver) -> None:
-    """Dead at once, kept with its body for a replay."""
+def test_410_disables_the_endpoint_until_it_has_another_url(pipeline: Pipeline, receiver: Receiver) -> None:
+    """Its delivery is dead and kept; what follows waits uncharged, and goes to the new address."""
     receiver.answers["/hook"] = [(410, {})]
     pipeline.publish_endpoint(endpoint(1, f"{receiver.url}/hook"))
-    pipeline.publish_events(event("evt_1"), event("evt_2"))
-    receiver.wait_for("/hook", 2)
-    assert receiver.ids("/hook") == ["evt_1", "evt_2"]
-    dead = pipeline.deliveries()["evt_1"]
-    assert (dead.state, dead.attempts, dead.last_status) == (DeliveryState.DEAD, 1, 410)
-    assert dead.body
+    pipeline.publish_events(event("evt_1"), event("evt_2"), event("evt_3", subscription="sub-2"))
+
+    def dead() -> bool:
+        return pipeline.deliveries()["evt_1"].state is DeliveryState.DEAD
+
+    receiver.wait_for("/hook", 1)
+    wait_until(dead, 10, "the first is dead")
+    gone = pipeline.deliveries()["evt_1"]
+    assert (gone.attempts, gone.last_status) == (1, 410)
+    assert gone.body
+    assert pipeline.statuses()[1].state is EndpointState.DISABLED
+    assert {pipeline.deliveries()[name].attempts for name in ("evt_2", "evt_3")} == {0}
+    pipeline.publish_endpoint(endpoint(1, f"{receiver.url}/new"))
+    receiver.wait_for("/new", 2)
+    assert receiver.ids("/hook") == ["evt_1"]
+    assert sorted(receiver.ids("/new")) == ["evt_2", "evt_3"]
 
 
 @pytest.mark.usefixtures("sink")
@@ -174,7 +184,6 @@ def test_private_addresses_are_never_connected_to(
 ) -> None:
     """Without the development switch neither http nor a name that leads home is tried."""
     pipeline = make_pipeline(kafka_bootstrap, topic_prefix, topics, FUSION_WEBHOOK_ALLOW_PRIVATE="false")
-    port = receiver.url.rpartition(":")[2]
 
     def work(stop: threading.Event, health: Health) -> None:
         role.run(pipeline.settings, stop, health)
@@ -184,8 +193,8 @@ def test_private_addresses_are_never_connected_to(
         return len(attempted) == 2 and all(one.attempts > 0 for one in attempted.values())
 
     with running(work):
-        pipeline.publish_endpoint(endpoint(1, f"http://example.org:{port}/hook", event_types=("a",)))
-        pipeline.publish_endpoint(endpoint(2, f"https://localhost:{port}/hook", event_types=("b",)))
+        pipeline.publish_endpoint(endpoint(1, "http://example.org/hook", event_types=("a",)))
+        pipeline.publish_endpoint(endpoint(2, "https://localhost:8443/hook", event_types=("b",)))
         pipeline.publish_events(event("plain", event_type="a"), event("home", event_type="b"))
         wait_until(failed, 30, "both were attempted")
     deliveries = pipeline.deliveries()

@@ -1,13 +1,16 @@
 """One attempt against a hostile server on loopback: bounded in time and size, never redirected, never private."""
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-import httpcore
 import pytest
 
-from sinks.webhooks.http import EndpointClient, PublicOnly, tls_context
+from sinks.webhooks import http
+from sinks.webhooks.http import EndpointClient, Network, tls_context
 from sinks.webhooks.state import Answer
 
 TIMEOUT_S = 0.4
@@ -46,14 +49,15 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 async def post(url: str, *, allow_private: bool = True) -> tuple[Answer, float]:
     """Return the answer and the seconds it took."""
-    client = EndpointClient(TLS, TIMEOUT_S, allow_private=allow_private)
-    loop = asyncio.get_running_loop()
-    started_s = loop.time()
-    try:
-        answer = await client.post(url, b"{}", {"Content-Type": "application/json"})
-        return answer, loop.time() - started_s
-    finally:
-        await client.close()
+    with ThreadPoolExecutor(1) as threads:
+        client = EndpointClient(Network(TLS, threads, TIMEOUT_S, 4, allow_private))
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            answer = await client.post(url, b"{}", {"Content-Type": "application/json"})
+            return answer, loop.time() - started_s
+        finally:
+            await client.close()
 
 
 def raw(response: bytes) -> Handler:
@@ -166,27 +170,129 @@ async def test_an_endpoint_that_cannot_be_reached_is_a_failure_with_a_reason(url
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0"],  # noqa: S104 -- a target, not a bind
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "0.0.0.0",  # noqa: S104 -- a target, not a bind
+        "[::]",
+        "169.254.169.254",
+        "[fe80::1%25lo]",
+        "[fd00:ec2::254]",
+        "100.64.0.1",
+        "10.0.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+    ],
 )
-async def test_no_spelling_of_this_machine_is_connected_to(host: str) -> None:
+async def test_no_spelling_of_an_inner_address_is_connected_to(host: str) -> None:
     """The check is on the resolved address, at connect time."""
-    answer, _ = await post(f"https://{host}:1/", allow_private=False)
+    answer, _ = await post(f"https://{host}/", allow_private=False)
     assert answer.status is None
-    assert "not public" in (answer.error or "") or "not resolved" in (answer.error or ""), answer
+    assert re.search("not public|not resolved|cannot be read|Invalid IPv4", answer.error or ""), answer
 
 
 async def test_one_private_answer_among_public_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name must not get a second chance through its other addresses."""
-
-    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
-        return [(2, 1, 6, "", ("8.8.8.8", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    with pytest.raises(httpcore.ConnectError, match="not public"):
-        await PublicOnly().connect_tcp("example.org", 443)
+    answers = [(socket.AF_INET, 1, 6, "", ("8.8.8.8", 443)), (socket.AF_INET, 1, 6, "", ("10.0.0.1", 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+    answer, _ = await post("https://example.org/", allow_private=False)
+    assert "not public" in (answer.error or "")
 
 
-async def test_without_the_development_switch_http_is_refused() -> None:
-    """Before anything is resolved."""
-    answer, _ = await post("http://example.org/", allow_private=False)
-    assert answer.error == "the endpoint's URL must be https"
+async def test_a_name_that_changes_between_look_and_connect_is_caught_at_the_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rebinding: even if a checked answer were replaced, the socket for a private address is refused."""
+
+    async def rebound(*_: object, **__: object) -> list[dict[str, object]]:
+        return [{"hostname": "example.org", "host": "127.0.0.1", "port": 443, "family": 2, "proto": 0, "flags": 4}]
+
+    monkeypatch.setattr(http.Resolver, "resolve", rebound)
+    answer, _ = await post("https://example.org/", allow_private=False)
+    assert "not public" in (answer.error or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://example.org/", "must be https"),
+        ("https://user:word@example.org/", "user name"),
+        ("https://example.org:22/", "443 or 8443"),
+        ("https://example.org:99999/", "cannot be read"),
+        ("https:///nothing", "host name"),
+        ("https://exa mple.org/", "visible ASCII"),
+        ("https://example.org/\r\nX: y", "visible ASCII"),
+    ],
+)
+async def test_without_the_development_switch_only_plain_https_is_tried(url: str, fault: str) -> None:
+    """Refused before anything is resolved."""
+    answer, _ = await post(url, allow_private=False)
+    assert fault in (answer.error or "")
+
+
+async def test_proxy_variables_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would make the address check worthless."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with serving(raw(b"HTTP/1.1 204 Fine\r\n\r\n")) as url:
+        answer, _ = await post(url)
+    assert answer.status == 204
+
+
+async def test_a_resolver_that_is_away_is_our_fault_and_an_unknown_name_is_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the second is charged as an attempt."""
+
+    def failing(code: int) -> Callable[..., list[object]]:
+        def resolve(*_: object, **__: object) -> list[object]:
+            raise socket.gaierror(code, "no answer")
+
+        return resolve
+
+    monkeypatch.setattr(socket, "getaddrinfo", failing(socket.EAI_AGAIN))
+    ours, _ = await post("https://example.org/", allow_private=False)
+    monkeypatch.setattr(socket, "getaddrinfo", failing(socket.EAI_NONAME))
+    theirs, _ = await post("https://example.org/", allow_private=False)
+    assert (ours.is_ours, theirs.is_ours) == (True, False)
+
+
+async def test_an_error_names_no_path_of_the_url() -> None:
+    """Paths carry tokens; errors are shown and stored."""
+    async with serving(raw(b"HTTP/1.1 200 OK\r\nBad Header\r\n\r\n")) as url:
+        answer, _ = await post(url + "/t0ken?key=t0ken")
+    assert answer.error
+    assert "t0ken" not in answer.error
+
+
+async def test_an_informational_flood_ends_at_the_deadline() -> None:
+    """Answers of class 1xx go before the answer, but not for ever."""
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10)
+            await writer.drain()
+            await asyncio.sleep(TIMEOUT_S / 20)
+
+    async with serving(flood) as url:
+        answer, took_s = await post(url)
+    assert answer.status is None
+    assert took_s < 5 * TIMEOUT_S
+
+
+async def test_many_small_headers_are_too_many() -> None:
+    """Their number is limited as well as their size."""
+    many = b"".join(b"X-%d: a\r\n" % number for number in range(1000))
+    async with serving(raw(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as url:
+        answer, _ = await post(url)
+    assert answer.status is None
+    assert answer.error

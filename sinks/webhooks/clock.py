@@ -1,0 +1,25 @@
+"""Both clocks: times that are written down come from `now`, waits are measured on `monotonic`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.events import Delivery
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The clocks of a role; tests put their own in their place."""
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+
+    def due_s(self, delivery: Delivery) -> float:
+        """Return when a state is due, on the monotonic clock; overdue ones keep their order."""
+        return self.monotonic() + ((delivery.next_attempt_at or delivery.created_at) - self.now()).total_seconds()

@@ -1,0 +1,166 @@
+"""Makes the attempts: endpoint by endpoint, within its limits, each result written down before the next step."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+
+from schemas.events import Delivery, DeliveryState
+from schemas.settings import Settings
+from sinks import metrics
+from sinks.webhooks.attempts import HELD_MAX, Attempts
+from sinks.webhooks.book import Book, Entry
+from sinks.webhooks.channel import Channel
+from sinks.webhooks.clock import Clock
+from sinks.webhooks.http import EndpointClient, Network
+from sinks.webhooks.journal import JournalWriter
+from sinks.webhooks.limits import Breaker, Slots, TokenBucket
+from sinks.webhooks.schedule import scale_of
+from sinks.webhooks.state import given_up
+
+_LOOK_AGAIN_S = 1.0
+_OUR_FAULT_PAUSE_S = 5.0
+_GIVEN_UP_PER_LOOK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`spawn` runs a task whose failure ends the role; `on_settled` is called after each result."""
+
+    spawn: Callable[[Coroutine[None, None, None]], None]
+    on_settled: Callable[[], None]
+
+
+class Sender:
+    """Owns the channels, and decides which of their deliveries is attempted next. One event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        attempts: Attempts,
+        writer: JournalWriter,
+        network: Network,
+        hooks: Hooks,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._attempts = attempts
+        self._writer = writer
+        self._network = network
+        self._hooks = hooks
+        self._clock = clock
+        self._scale = scale_of(settings.webhook_schedule, settings.webhook_first_wait_s)
+        self._slots = Slots(settings.webhook_in_flight)
+        self._channels: dict[int, Channel] = {}
+        self._starved: dict[int, Channel] = {}  # wait for a slot of the worker's
+        self._is_stopping = False
+
+    def send(self, book: Book, entry: Entry) -> None:
+        """Attempt a delivery as soon as the limits let it, then settle it in `book`."""
+        channel = self._channels.get(entry.lane.endpoint_id) or self._open(entry.lane.endpoint_id)
+        channel.waiting.append((book, entry))
+        self._fill(channel)
+
+    def stop(self) -> None:
+        """Start no more attempts."""
+        self._is_stopping = True
+
+    async def close_idle(self) -> None:
+        """Close the connections of endpoints that have nothing to do; they open again when there is something."""
+        for channel in [channel for channel in self._channels.values() if channel.is_idle]:
+            del self._channels[channel.endpoint_id]
+            await channel.client.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for channel in self._channels.values():
+            if channel.timer is not None:
+                channel.timer.cancel()
+            await channel.client.close()
+        self._channels.clear()
+
+    def _open(self, endpoint_id: int) -> Channel:
+        settings = self._settings
+        channel = self._channels[endpoint_id] = Channel(
+            endpoint_id,
+            EndpointClient(self._network),
+            TokenBucket(settings.webhook_rate_per_s, self._clock.monotonic()),
+            Breaker(self._scale),
+            settings.webhook_endpoint_in_flight,
+        )
+        return channel
+
+    def _fill(self, channel: Channel) -> None:
+        while channel.waiting and not channel.is_full and not self._is_stopping:
+            wait_s = self._wait_s(channel)
+            if wait_s > 0:
+                self._fill_later(channel, wait_s)
+                return
+            is_proven = channel.is_proven
+            if not self._slots.take(is_proven=is_proven):
+                self._starved[channel.endpoint_id] = channel
+                return
+            book, entry = channel.waiting.popleft()
+            if book.is_closed:
+                self._slots.give_back(is_proven=is_proven)
+                continue
+            channel.bucket.take()
+            channel.in_flight += 1
+            self._hooks.spawn(self._attempt(channel, book, entry, is_proven=is_proven))
+
+    def _wait_s(self, channel: Channel) -> float:
+        """Return how long this channel rests: for its endpoint, then for its limits. An open breaker holds no slot."""
+        reason = self._attempts.obstacle(channel.endpoint_id)
+        wait_s = _LOOK_AGAIN_S if reason else channel.wait_s(self._clock.monotonic())
+        if not reason and not channel.breaker.is_closed:
+            reason = "breaker"
+        if wait_s > 0 and reason:
+            metrics.WEBHOOK_HELD.labels(reason).inc()
+            self._give_up_old(channel, reason)
+        return wait_s
+
+    def _give_up_old(self, channel: Channel, reason: str) -> None:
+        before = self._clock.now() - HELD_MAX.get(reason, timedelta.max)
+        for book, entry in channel.take_older(before, _GIVEN_UP_PER_LOOK):
+            if not book.is_closed:
+                self._hooks.spawn(self._end(book, entry, given_up(entry.delivery(), f"held for too long: {reason}")))
+
+    def _fill_later(self, channel: Channel, wait_s: float) -> None:
+        def fill() -> None:
+            channel.timer = None
+            self._fill(channel)
+
+        if channel.timer is None:
+            channel.timer = asyncio.get_running_loop().call_later(wait_s, fill)
+
+    async def _attempt(self, channel: Channel, book: Book, entry: Entry, *, is_proven: bool) -> None:
+        try:
+            delivery = entry.delivery()
+            after, answer = await self._attempts.make(delivery, channel.client)
+            if answer is not None and not answer.is_ours:
+                channel.is_proven = answer.is_success
+                channel.breaker.note(success=answer.is_success, now_s=self._clock.monotonic())
+            if after is None:
+                channel.paused_until_s = self._clock.monotonic() + _OUR_FAULT_PAUSE_S * self._scale
+                channel.waiting.appendleft((book, entry))
+            else:
+                await self._end(book, entry, after)
+        finally:
+            # The slot is free only now: while states cannot be written, little is sent that a crash would repeat.
+            self._slots.give_back(is_proven=is_proven)
+            channel.in_flight -= 1
+            self._fill(channel)
+            self._fill_starved()
+
+    def _fill_starved(self) -> None:
+        # Those that answer first; one try each, in the order in which they began to wait.
+        for channel in sorted(self._starved.values(), key=lambda channel: not channel.is_proven)[:2]:
+            del self._starved[channel.endpoint_id]
+            self._fill(channel)
+
+    async def _end(self, book: Book, entry: Entry, after: Delivery) -> None:
+        record = await self._writer.write(after)
+        book.settle(entry, after, record, self._clock.due_s(after))
+        if after.state is not DeliveryState.PENDING:
+            metrics.WEBHOOK_SETTLED.labels(after.state.value).inc()
+        self._hooks.on_settled()

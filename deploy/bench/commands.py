@@ -35,7 +35,7 @@ def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="also fill a store with 10 million keys; takes longer")] = False,
     only: Annotated[
-        list[str] | None, typer.Option(help=f"besides containers only this, of {', '.join(PARTS)}; may be repeated")
+        list[str] | None, typer.Option(help=f"only containers and this, of {', '.join(PARTS)}; may be repeated")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="exit with 3 below tests/benchmarks/baselines.json")] = False,
 ) -> None:

@@ -127,7 +127,7 @@ def whole_run(
     meter: Meter,
     scenario: Scenario,
     start: Mapping[str, Mapping[int, int]],
-    within_s: float = _APPLIES_WITHIN_S,
+    within_s: float,
 ) -> tuple[Run, Applied]:
     """Time a meter that has just been started without a snapshot, and verify what it publishes behind `start`.
 

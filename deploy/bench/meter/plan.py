@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PARTITIONS = 4
-PARTS = ("singles", "replay", "recovery")
+PARTS = ("containers", "singles", "replay", "recovery")
 SEED = 20260701
 
 
@@ -13,7 +13,7 @@ SEED = 20260701
 class Plan:
     """Sizes of one run. Rates are counters per second, times seconds.
 
-    Containers are always measured; `parts` names what else: of `PARTS`, recovery with latency.
+    `parts` names what to measure, of `PARTS`; containers always are, and recovery comes with latency.
     """
 
     counters: int = 2_000_000

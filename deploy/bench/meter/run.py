@@ -34,6 +34,8 @@ _WITH_SNAPSHOTS = {"FUSION_METER_SNAPSHOT_S": "1.5"}
 # Replay, recovery and latency still have to follow.
 _KEPT_FOR_THE_REST_S = 120.0
 _FULL_WITHIN_S = 600.0
+_ENGINE_WITHIN_S = 90.0
+_ENGINE_AT_LEAST_S = 10.0
 
 
 @dataclass(slots=True)
@@ -81,8 +83,7 @@ class Bench:
     def _rounds(self, containers: Scenario, singles: Scenario | None) -> None:
         longest_s = 0.0
         for number in range(self.plan.rounds):
-            left_s = self.plan.ends_within_s - (time.monotonic() - self._began_at) - _KEPT_FOR_THE_REST_S
-            if number and longest_s > left_s:
+            if number and longest_s > self._left_s():
                 self.result.notes.append(f"{number} rounds only: no time for another of {longest_s:.0f} s")
                 return
             began_at = time.monotonic()
@@ -91,10 +92,17 @@ class Bench:
                 self._round(singles, self.result.singles, number)
             longest_s = max(longest_s, time.monotonic() - began_at)
 
+    def _left_s(self) -> float:
+        return self.plan.ends_within_s - (time.monotonic() - self._began_at) - _KEPT_FOR_THE_REST_S
+
+    def _limit_s(self) -> float:
+        """How long one engine may take: nobody's slowness makes the whole run late."""
+        return min(_ENGINE_WITHIN_S, max(_ENGINE_AT_LEAST_S, self._left_s()))
+
     def _round(self, scenario: Scenario, runs: list[Run], number: int) -> None:
         """Every engine once, each time another one first."""
         engines: list[tuple[str, Callable[[], Run]]] = [(OURS, lambda: self._meter_run(scenario, number))]
-        engines += [(peer.name, lambda peer=peer: peer.run(scenario, number)) for peer in self._peers]  # type: ignore[misc]
+        engines += [(peer.name, lambda peer=peer: peer.run(scenario, number, self._limit_s())) for peer in self._peers]  # type: ignore[misc]
         shift = number % len(engines)
         for name, measure in engines[shift:] + engines[:shift]:
             with self.progress.step(f"round {number + 1}: {scenario.name}, {name}"):
@@ -114,7 +122,7 @@ class Bench:
         scenario.folder = scenario.folder.parent / f"round-{number}"
         start = derived_ends(scenario)
         with meter(self.broker, scenario.prefix, scenario.folder, _WITH_SNAPSHOTS) as ours:
-            run, _ = whole_run(ours, scenario, start)
+            run, _ = whole_run(ours, scenario, start, self._limit_s())
             self._stop(ours.child.stop())
         return run
 
@@ -137,7 +145,7 @@ class Bench:
             self.progress.step("replay without snapshots"),
             meter(self.broker, scenario.prefix, scenario.folder, {}) as ours,
         ):
-            self.result.replay, _ = whole_run(ours, scenario, start)
+            self.result.replay, _ = whole_run(ours, scenario, start, _ENGINE_WITHIN_S)
             self._stop(ours.child.stop())
         self._say(scenario, self.result.replay)
 

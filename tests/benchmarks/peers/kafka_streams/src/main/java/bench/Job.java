@@ -49,7 +49,7 @@ public final class Job {
             return null;
         });
         streams.start();
-        boolean isDone = progress.done.await(170, TimeUnit.SECONDS);
+        boolean isDone = progress.done.await(600, TimeUnit.SECONDS);
         streams.close(Duration.ofSeconds(30)); // commits: state, changelogs and totals are durable now
         String report = String.format(
                 Locale.ROOT,

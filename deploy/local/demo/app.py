@@ -73,7 +73,7 @@ class App:
     def send_usage(self, subscription: str, since: datetime) -> Sent:
         """Send 6,000,000 calls in many counters, half over HTTP and half through the SDK.
 
-        Every counter is sent twice, as after a time-out; of some the first quantity is wrong and the second corrects it.
+        Every counter is sent twice, as after a time-out; some quantities are wrong at first, then corrected.
         """
         wrong, right = list(_counters(subscription, since, wrong=True)), list(_counters(subscription, since))
         half = len(right) // 2

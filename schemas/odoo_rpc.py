@@ -77,6 +77,104 @@ class SubscriptionResult(TypedDict):
     field: NotRequired[str]
 
 
+class SubscriptionRef(TypedDict):
+    """A subscription by the app's own id."""
+
+    service: str
+    external_id: str
+
+
+class KeyUse(TypedDict):
+    """When a bearer key, by its SHA-256 (hex), was last used."""
+
+    key_hash: str
+    used_at: str
+
+
+class InvoiceLine(TypedDict):
+    """One line of an invoice. A line of usage bears its overage key, charge and period, any other null there."""
+
+    id: int
+    name: str
+    quantity: str
+    unit_price: str
+    amount: str
+    amount_total: str
+    taxes: list[dict[str, str]]
+    overage_key: str | None
+    charge: str | None
+    period_start: str | None
+    period_end: str | None
+
+
+class Invoice(TypedDict):
+    """An invoice or credit note of one service; amounts in `currency`, `amount_untaxed` + `amount_tax` = total.
+
+    `subscription` is null on a single invoice. `lines` are missing in lists.
+    """
+
+    id: int
+    number: str | None
+    type: Literal["invoice", "credit_note"]
+    state: Literal["draft", "posted", "cancel"]
+    payment_state: str | None
+    service: str
+    subscription: str | None
+    customer: str | None
+    created_at: str
+    invoice_date: str | None
+    due_date: str | None
+    currency: str
+    amount_untaxed: str
+    amount_tax: str
+    amount_total: str
+    amount_due: str
+    reversed_invoice_id: int | None
+    request_id: str | None
+    lines: NotRequired[list[InvoiceLine]]
+
+
+class Refused(TypedDict):
+    """Answer of a call about one invoice that Odoo understood and refused; nothing was changed."""
+
+    status: Literal["error"]
+    error: str
+    field: NotRequired[str]
+
+
+class InvoicePage(TypedDict):
+    """Invoices of a service, the newest first; `total` counts all that match."""
+
+    status: Literal["ok"]
+    invoices: list[Invoice]
+    total: int
+
+
+class InvoiceAnswer(TypedDict):
+    """One invoice; after a retried payment also the state of the new payment transaction."""
+
+    status: Literal["ok"]
+    invoice: Invoice
+    payment_state: NotRequired[str]
+
+
+class InvoicePdf(TypedDict):
+    """A posted invoice as PDF, in base64."""
+
+    status: Literal["ok"]
+    name: str
+    content: str
+
+
+class SingleInvoiceLine(TypedDict):
+    """A line of a single invoice; decimal strings; without `unit_price` the product's price, before tax."""
+
+    product_id: int
+    quantity: str
+    unit_price: NotRequired[str]
+    name: NotRequired[str]
+
+
 class OverageRow(TypedDict):
     """One rated charge of one period, as `billing.overage.v1` carries it; `key` is that record's key."""
 
@@ -179,6 +277,72 @@ class OdooBilling:
     def create_subscriptions(self, rows: Sequence[SubscriptionRow]) -> list[SubscriptionResult]:
         """Create and confirm each subscription, or answer the one that has this external id already."""
         return cast("list[SubscriptionResult]", self._call("fc_create_subscriptions", rows=list(rows)))
+
+    def cancel_subscriptions(self, rows: Sequence[SubscriptionRef]) -> list[SubscriptionResult]:
+        """Let each running subscription end with the period that is invoiced already."""
+        return cast("list[SubscriptionResult]", self._call("fc_cancel_subscriptions", rows=list(rows)))
+
+    def terminate_subscriptions(self, rows: Sequence[SubscriptionRef]) -> list[SubscriptionResult]:
+        """End each subscription now; usage that is not invoiced yet goes to a final order."""
+        return cast("list[SubscriptionResult]", self._call("fc_terminate_subscriptions", rows=list(rows)))
+
+    def reactivate_subscriptions(self, rows: Sequence[SubscriptionRef]) -> list[SubscriptionResult]:
+        """Take each ended subscription up again, or let one that was to end go on."""
+        return cast("list[SubscriptionResult]", self._call("fc_reactivate_subscriptions", rows=list(rows)))
+
+    def note_key_uses(self, rows: Sequence[KeyUse]) -> None:
+        """Show when keys were last used; unknown keys and earlier times are passed over."""
+        self._call("fc_note_key_uses", rows=list(rows))
+
+    def list_invoices(
+        self,
+        service: str,
+        *,
+        subscription: str | None = None,
+        customer: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> InvoicePage | Refused:
+        """Invoices and credit notes of a service, at most 200 per page."""
+        filters = {"subscription": subscription, "customer": customer, "state": state}
+        answer = self._call("fc_list_invoices", service=service, **filters, limit=limit, offset=offset)
+        return cast("InvoicePage | Refused", answer)
+
+    def get_invoice(self, service: str, invoice_id: int) -> InvoiceAnswer | Refused:
+        """One invoice with its lines; another service's is as unknown as one that does not exist."""
+        return cast("InvoiceAnswer | Refused", self._call("fc_get_invoice", service=service, invoice_id=invoice_id))
+
+    def invoice_pdf(self, service: str, invoice_id: int) -> InvoicePdf | Refused:
+        """The posted invoice as PDF."""
+        return cast("InvoicePdf | Refused", self._call("fc_invoice_pdf", service=service, invoice_id=invoice_id))
+
+    def void_invoice(self, service: str, invoice_id: int) -> InvoiceAnswer | Refused:
+        """Withdraw an unpaid invoice; its usage is invoiced again. To let usage go, make a credit note instead."""
+        return cast("InvoiceAnswer | Refused", self._call("fc_void_invoice", service=service, invoice_id=invoice_id))
+
+    def retry_payment(self, service: str, invoice_id: int) -> InvoiceAnswer | Refused:
+        """Try to collect the amount due with the customer's saved payment method. Each call is one attempt."""
+        return cast("InvoiceAnswer | Refused", self._call("fc_retry_payment", service=service, invoice_id=invoice_id))
+
+    def create_credit_note(
+        self, service: str, invoice_id: int, request_id: str, *, amount: str | None = None, reason: str | None = None
+    ) -> InvoiceAnswer | Refused:
+        """Credit what is left of a posted invoice, or `amount` before tax; once per `request_id` of the service."""
+        what = {"invoice_id": invoice_id, "request_id": request_id, "amount": amount, "reason": reason}
+        return cast("InvoiceAnswer | Refused", self._call("fc_create_credit_note", service=service, **what))
+
+    def create_invoice(
+        self,
+        service: str,
+        customer: str,
+        request_id: str,
+        lines: Sequence[SingleInvoiceLine],
+        currency: str | None = None,
+    ) -> InvoiceAnswer | Refused:
+        """Make and post a single invoice for a customer; once per `request_id` of the service."""
+        what = {"customer": customer, "request_id": request_id, "lines": list(lines), "currency": currency}
+        return cast("InvoiceAnswer | Refused", self._call("fc_create_invoice", service=service, **what))
 
     def upsert_lines(self, rows: Sequence[OverageRow]) -> list[LineResult]:
         """Bring each charge's order line to the row's amount; results in the order of `rows` (≤ 500)."""

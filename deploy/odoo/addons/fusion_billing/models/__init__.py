@@ -17,12 +17,14 @@ from . import sale_order_line
 from . import sale_order_successor
 from . import account_move
 from . import payment_transaction
-from . import base_partner_merge
 from . import fusion_billing_api
 from . import fusion_billing_api_catalog
 from . import fusion_billing_api_customers
 from . import fusion_billing_api_subscriptions
 from . import fusion_billing_api_keys
+from . import fusion_billing_api_invoices
+from . import fusion_billing_api_invoices_change
+from . import fusion_billing_api_lifecycle
 from . import fusion_billing_api_lines
 from . import fusion_billing_api_lines_apply
 from . import fusion_billing_api_lines_book

@@ -1,10 +1,14 @@
 import json
 import uuid
+from datetime import timedelta
 
 from odoo import api, fields, models
 
 from ..lib.times import format_instant
 from .fusion_billing_outbox_mixin import _MARKS
+
+KEPT_DAYS = 30
+GC_MAX = 10_000
 
 
 class FusionBillingEvent(models.Model):
@@ -42,10 +46,15 @@ class FusionBillingEvent(models.Model):
     @api.model
     def _fc_emit(self, event_type, order, data):
         """Insert one event about `order`, a subscription of one of our services."""
+        return self._fc_insert(event_type, order.x_fc_service_id, order.partner_id, data, order)
+
+    @api.model
+    def _fc_insert(self, event_type, service, partner, data, order=None):
+        """Insert one event about a customer of a service and, with `order`, about a subscription."""
         link = self.env["fusion.billing.account.link"].search(
             [
-                ("service_id", "=", order.x_fc_service_id.id),
-                ("partner_id", "in", (order.partner_id | order.partner_id.commercial_partner_id).ids),
+                ("service_id", "=", service.id),
+                ("partner_id", "in", (partner | partner.commercial_partner_id).ids),
             ],
             limit=1,
             order="id",
@@ -53,13 +62,21 @@ class FusionBillingEvent(models.Model):
         return self.create(
             {
                 "event_type": event_type,
-                "service_id": order.x_fc_service_id.id,
-                "subscription_id": order.id,
-                "subscription_external_id": order.x_fc_external_id,
+                "service_id": service.id,
+                "subscription_id": order.id if order else False,
+                "subscription_external_id": order._fc_told_external_id() if order else False,
                 "customer_external_id": link.external_id,
                 "data": json.dumps(data, sort_keys=True),
             }
         )
+
+    @api.autovacuum
+    def _gc_published(self):
+        """Delete events that were published long ago; the topic and its readers have them."""
+        before = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
+        old = self.search([("published", "=", True), ("published_at", "<", before)], limit=GC_MAX, order="id")
+        old.unlink()
+        return len(old), len(old) == GC_MAX
 
     def _fc_to_dict(self):
         """Return the event as the feed reads it."""

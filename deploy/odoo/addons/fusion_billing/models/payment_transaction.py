@@ -25,9 +25,9 @@ class PaymentTransaction(models.Model):
             "payment_reference": self.reference,
             "payment_amount": money(self.amount, self.currency_id),
         }
-        invoices = self.invoice_ids.filtered(lambda move: move._fc_subscription())
+        invoices = self.invoice_ids.filtered(lambda move: move.x_fc_service_id or move._fc_subscription())
         for invoice in invoices:
-            emit("invoice.payment_failed", invoice._fc_subscription(), {**invoice._fc_event_data(), **failure})
+            invoice._fc_emit("invoice.payment_failed", **failure)
         for order in (self.sale_order_ids - invoices._fc_subscriptions()).filtered("x_fc_service_id"):
             without_invoice = {
                 "invoice_id": None,

@@ -66,6 +66,12 @@ class SaleOrder(models.Model):
                 waiting.append(child)
         return self.browse()
 
+    def _fc_told_external_id(self):
+        """Return the id by which the app knows the subscription, also after a renewal took it over."""
+        self.ensure_one()
+        order = self.x_fc_final_for_id or self
+        return order.x_fc_external_id or order._fc_successor().x_fc_external_id
+
     def _fc_find_final_order(self):
         return self.search([("x_fc_final_for_id", "=", self.id), ("state", "=", "sale")], order="id desc", limit=1)
 

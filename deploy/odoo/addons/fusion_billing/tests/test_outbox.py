@@ -1,3 +1,6 @@
+from datetime import timedelta
+
+from odoo import fields
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -97,6 +100,55 @@ class TestOutbox(FusionBillingCase):
         transaction.action_demo_set_error()
         transaction.invoice_ids.unlink()
         self.assertEqual(self.events()[1:], ["invoice.payment_failed"])
+
+    def test_reactivated_and_renewed(self):
+        self.order.set_close()
+        self.env.cr.flush()
+        self.order.reopen_order()
+        self.assertEqual(self.events()[1:], ["subscription.terminated", "subscription.reactivated"])
+        renewal = self.env["sale.order"].browse(self.order.prepare_renewal_order()["res_id"])
+        renewal.action_confirm()
+        self.assertEqual(self.events(renewal), ["subscription.renewed"])
+        self.assertEqual(self.events()[3:], [])
+        event = self.api.fc_outbox_read(limit=1000)[-1]
+        self.assertEqual((event["type"], event["subscription"]), ("subscription.renewed", "sub/1"))
+
+    def test_credit_note_and_void(self):
+        invoice = self._invoice()
+        wizard = self.env["account.move.reversal"].with_context(active_model="account.move", active_ids=invoice.ids)
+        note = self.env["account.move"].browse(
+            wizard.create({"journal_id": invoice.journal_id.id}).refund_moves()["res_id"]
+        )
+        self.assertEqual(self.events()[1:], ["invoice.posted"])
+        note.action_post()
+        self.assertEqual(self.events()[1:], ["invoice.posted", "credit_note.posted"])
+        event = self.api.fc_outbox_read(limit=1000)[-1]
+        self.assertEqual((event["data"]["reversed_invoice_id"], event["subscription"]), (invoice.id, "sub/1"))
+        other = self._subscribe("sub/2")
+        self.upsert(self.overage("20.00", subscription="sub/2"))
+        second = self.freeze(other)
+        second.action_post()
+        self.assertEqual(self.events(other)[1:], ["invoice.posted"])
+        second.button_draft()
+        self.assertEqual(self.events(other)[1:], ["invoice.posted"])
+        second.button_cancel()
+        self.assertEqual(self.events(other)[1:], ["invoice.posted", "invoice.voided"])
+
+    def test_draft_that_is_thrown_away_was_never_told(self):
+        self.upsert_one("100.00")
+        self.freeze().button_cancel()
+        self.assertEqual(self.events()[1:], [])
+
+    def test_published_events_go_after_thirty_days(self):
+        self.events()
+        events = self.env["fusion.billing.event"].search([])
+        self.api.fc_outbox_ack(ids=events.ids)
+        self.env["fusion.billing.event"]._gc_published()
+        self.assertEqual(events.exists(), events)
+        events.published_at = fields.Datetime.now() - timedelta(days=31)
+        events[:1].published = False
+        self.env["fusion.billing.event"]._gc_published()
+        self.assertEqual(events.exists(), events[:1], "what nobody acknowledged stays")
 
     def test_other_invoices_are_not_told(self):
         before = self.env["fusion.billing.event"].search_count([])

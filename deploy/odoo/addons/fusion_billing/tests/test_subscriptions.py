@@ -81,3 +81,35 @@ class TestSubscriptions(FusionBillingCase):
     def test_external_id_is_unique_per_service(self):
         with self.assertRaises(psycopg2.IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
             self.order.copy({"x_fc_external_id": "sub/1"})
+
+    def _change(self, what, external_id="sub/1", service="test-maps"):
+        row = {"service": service, "external_id": external_id}
+        [result] = getattr(self.api, f"fc_{what}_subscriptions")(rows=[row])
+        return result
+
+    def test_cancelled_ends_with_the_invoiced_period(self):
+        self.order.next_invoice_date = "2026-12-01"
+        for _again in range(2):
+            self.assertEqual(self._change("cancel")["subscription_state"], "3_progress")
+        self.assertEqual(str(self.order.end_date), "2026-12-01")
+        self.assertEqual(self._change("reactivate")["status"], "ok")
+        self.assertFalse(self.order.end_date)
+
+    def test_terminated_now_and_reactivated(self):
+        for _again in range(2):
+            self.assertEqual(self._change("terminate")["subscription_state"], "6_churn")
+        for _again in range(2):
+            self.assertEqual(self._change("reactivate")["subscription_state"], "3_progress")
+        self.assertEqual(self._subscribe("sub/1"), self.order, "still one order per service and external id")
+
+    def test_only_own_subscriptions_change(self):
+        self.env["fusion.billing.service"].create({"name": "Other", "code": "test-other"})
+        self.assertEqual(self._change("terminate", service="test-other")["field"], "external_id")
+        self.assertEqual(self._change("terminate", "nobody")["field"], "external_id")
+        self.assertEqual(self.api.fc_terminate_subscriptions(rows=["no row"])[0]["status"], "error")
+        self.assertEqual(self.order.subscription_state, "3_progress")
+
+    def test_renewed_changes_under_its_new_order(self):
+        renewal = self.env["sale.order"].browse(self.order.prepare_renewal_order()["res_id"])
+        renewal.action_confirm()
+        self.assertEqual(self._change("terminate")["subscription_id"], renewal.id)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import logs, rejected_commands, roles
+from deploy import logs, rejected_commands, roles, webhooks_commands
 from deploy.local import commands as local
 from producers.usage_files import FileFormat
 from schemas import documents
@@ -32,6 +32,7 @@ app.add_typer(topics_app, name="topics")
 schemas_app = typer.Typer(help="The generated contracts: JSON Schemas, AsyncAPI, settings.", no_args_is_help=True)
 app.add_typer(schemas_app, name="schemas", hidden=True)
 app.add_typer(rejected_commands.app, name="rejected")
+app.add_typer(webhooks_commands.app, name="webhooks")
 app.registered_commands += local.app.registered_commands
 
 OnError = Literal["stop", "skip"]

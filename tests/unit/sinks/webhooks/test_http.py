@@ -197,7 +197,7 @@ async def test_no_spelling_of_an_inner_address_is_connected_to(host: str) -> Non
     """The check is on the resolved address, at connect time."""
     answer, _ = await post(f"https://{host}/", allow_private=False)
     assert answer.status is None
-    assert re.search("not public|not resolved|cannot be read|Invalid IPv4", answer.error or ""), answer
+    assert re.search("not public|not resolved|cannot be read|Invalid IPv4|InvalidUrl", answer.error or ""), answer
 
 
 async def test_one_private_answer_among_public_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:

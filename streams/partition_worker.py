@@ -64,7 +64,7 @@ class PartitionWorker:
     outbox: Outbox = field(default_factory=Outbox)
     waiting: set[int] = field(default_factory=set)
     _flushing: asyncio.Task[None] | None = None
-    _writing: asyncio.Future[None] | None = None
+    _writing: asyncio.Future[bool] | None = None
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _catalog_offset: int = 0
@@ -193,18 +193,19 @@ class PartitionWorker:
         )
         image, offset = snapshots.take(self.store, context), self.store.applied_offset
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, image))
-        await asyncio.shield(self._writing)
-        self._snapshot_offset = offset
+        if await asyncio.shield(self._writing):
+            self._snapshot_offset = offset
 
-    def _write(self, image: snapshots.Image) -> None:
+    def _write(self, image: snapshots.Image) -> bool:
         try:
             with metrics.SNAPSHOT_DURATION.time():
                 path = snapshots.write(image, self._directory)
         except OSError as error:
             metrics.SNAPSHOT_FAILURES.inc()
             log.error("snapshot.failed", partition=self.partition, error=str(error))  # noqa: TRY400
-        else:
-            log.info("snapshot.written", partition=self.partition, path=path.name)
+            return False
+        log.info("snapshot.written", partition=self.partition, path=path.name)
+        return True
 
     @property
     def _directory(self) -> Path:

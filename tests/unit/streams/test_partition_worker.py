@@ -1,0 +1,285 @@
+"""One partition at work: order of steps, gaps, marks and acknowledgements, catalog changes, snapshots."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from schemas.catalog import Aggregation, CatalogEntry
+from schemas.errors import BrokerUnavailable, ConfigurationError
+from schemas.settings import load
+from streams.partition_worker import Neighbours, PartitionWorker
+from tests.unit.streams.catalogs import CODE, SERVICE, charge, metric, plan, subscription, tell, view
+from tests.unit.streams.scripted import ScriptedLog, ScriptedPublisher
+
+if TYPE_CHECKING:
+    from streams.domain.catalog import CatalogView
+    from streams.kafka_client import FencedPublisher, LogReader
+
+KNOWN = (plan(), subscription(), metric(), charge())
+
+
+class Desk:
+    """A worker with scripted neighbours; `restart` makes the next one on the same folder, log and publisher."""
+
+    def __init__(self, folder: Path, *entries: CatalogEntry) -> None:
+        self.catalog: CatalogView = view(*(entries or KNOWN))
+        self.log, self.publisher = ScriptedLog(), ScriptedPublisher()
+        self.settings = load({}, meter_data_dir=folder, topic_prefix="t.")
+        self.worker = self.make()
+
+    def make(self) -> PartitionWorker:
+        """A worker that has not opened yet."""
+        reader, publisher = cast("LogReader", self.log), cast("FencedPublisher", self.publisher)
+        return PartitionWorker(0, Neighbours(self.settings, self.catalog, reader, 1), publisher)
+
+    async def restart(self) -> None:
+        """As after kill -9."""
+        self.worker = self.make()
+        await self.worker.open()
+
+    async def use(self, key: str, quantity: int, gap: int = 0, **fields: Any) -> None:
+        """One counter comes in."""
+        await self.worker.apply(self.log.append(self.batch(key, quantity, **fields), gap))
+
+    def batch(self, key: str, quantity: int, **fields: Any) -> bytes:
+        """One counter of `acme` in July 2026."""
+        row = {
+            "subscription": "acme",
+            "metric": CODE,
+            "quantity": quantity,
+            "period_start": "2026-07-03T00:00:00Z",
+            "period_end": "2026-07-03T00:00:00Z",
+            "idempotency_key": key,
+        }
+        return json.dumps({"service": SERVICE, "counters": [row | fields]}).encode()
+
+    def change(self, entry: CatalogEntry) -> None:
+        """The catalog tells the worker of a change."""
+        self.worker.catalog_changed(tell(self.catalog, entry))
+
+    def take(self, topic: str) -> list[dict[str, Any]]:
+        """What has been published on a topic since the last look at it."""
+        name = f"t.{topic}.v1"
+        values = [json.loads(each.value) for each in self.publisher.published if each.topic == name]
+        self.publisher.published = [each for each in self.publisher.published if each.topic != name]
+        return values
+
+    async def totals(self) -> list[str]:
+        """The quantities that a flush publishes."""
+        await self.worker.flush()
+        return [each["quantity"] for each in self.take("totals")]
+
+    async def amounts(self) -> list[str]:
+        """The amounts that a flush publishes."""
+        await self.worker.flush()
+        return [each["amount"] for each in self.take("overage")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A worker on an empty folder and an empty log, not open yet."""
+    return Desk(tmp_path)
+
+
+async def test_each_change_is_published_once(desk: Desk) -> None:
+    """Duplicates and quiet flushes publish nothing."""
+    await desk.worker.open()
+    await desk.use("a", 5)
+    assert await desk.totals() == ["5"]
+    await desk.use("a", 5)
+    assert await desk.totals() == []
+    await desk.use("a", 7)
+    await desk.use("b", 1)
+    assert await desk.totals() == ["8"]
+
+
+async def test_a_mark_made_while_publishing_is_not_lost(desk: Desk) -> None:
+    """What changes between the reading of a total and its acknowledgement goes out next time."""
+    await desk.worker.open()
+    await desk.use("a", 5)
+    changed = desk.log.append(desk.batch("a", 6))
+
+    def meanwhile() -> None:
+        desk.publisher.on_publish = lambda: None
+        desk.worker._apply_next(desk.worker.store, changed)
+
+    desk.publisher.on_publish = meanwhile
+    assert await desk.totals() == ["5"]
+    assert await desk.totals() == ["6"]
+
+
+async def test_nothing_is_cleared_before_the_acknowledgement(desk: Desk) -> None:
+    """A failed publication is repeated with the values of then."""
+    await desk.worker.open()
+    await desk.use("a", 5)
+    await desk.worker.apply(desk.log.append(b"garbage"))
+    desk.publisher.is_down = True
+    with pytest.raises(BrokerUnavailable):
+        await desk.worker.flush()
+    desk.publisher.is_down = False
+    await desk.use("a", 6)
+    assert await desk.totals() == ["6"]
+    assert len(desk.take("rejected")) == 1
+    assert desk.publisher.recorded == 3
+
+
+async def test_gaps_are_filled_from_the_log(desk: Desk) -> None:
+    """Skipped records are applied first, known ones never again; markers leave empty ranges."""
+    await desk.worker.open()
+    first, second = desk.log.append(desk.batch("a", 1)), desk.log.append(desk.batch("b", 2))
+    await desk.worker.apply(desk.log.append(desk.batch("c", 4)))
+    assert desk.log.reads == [(0, 2)]
+    await desk.worker.apply(second)
+    await desk.worker.apply(first)
+    await desk.use("d", 8, gap=3)
+    assert desk.log.reads[1:] == [(3, 6)]
+    assert desk.worker.next_offset == 7
+    assert await desk.totals() == ["15"]
+
+
+async def test_a_restart_goes_on_behind_the_snapshot(desk: Desk) -> None:
+    """State, marks and what is settled come back; what was acknowledged before the crash is not refused twice."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+    await desk.worker.apply(desk.log.append(b"garbage"))
+    await desk.worker.snapshot()
+    await desk.use("b", 2)
+    await desk.worker.apply(desk.log.append(b"more garbage"))
+    assert await desk.totals() == ["3"]
+    assert len(desk.take("rejected")) == 2
+    await desk.restart()
+    assert desk.worker.next_offset == 2
+    await desk.use("c", 4)
+    assert await desk.totals() == ["7"]
+    assert desk.take("rejected") == []
+
+
+async def test_without_snapshots_the_log_gives_the_same(desk: Desk) -> None:
+    """Totals again, refusals not."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+    await desk.worker.apply(desk.log.append(b"garbage"))
+    await desk.use("b", 2)
+    await desk.totals()
+    desk.publisher.published.clear()
+    await desk.restart()
+    await desk.use("c", 4)
+    assert await desk.totals() == ["7"]
+    assert desk.take("rejected") == []
+
+
+async def test_a_snapshot_ahead_of_the_log_is_a_wrong_setting(desk: Desk) -> None:
+    """The topic was made anew: the sentence names the setting."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+    await desk.worker.snapshot()
+    desk.log.records.clear()
+    desk.log.end = 0
+    with pytest.raises(ConfigurationError, match="FUSION_USAGE_EPOCH"):
+        await desk.restart()
+
+
+async def test_retention_moves_the_start(desk: Desk) -> None:
+    """A worker without snapshot begins at the oldest record there is."""
+    desk.log.first = desk.log.end = 50
+    await desk.worker.open()
+    await desk.use("a", 1)
+    assert desk.log.reads == []
+    assert await desk.totals() == ["1"]
+
+
+async def test_new_terms_leave_invoiced_periods_alone(desk: Desk) -> None:
+    """Neither a new price nor a change of the order rates them anew; late usage does."""
+    await desk.worker.open()
+    await desk.use("a", 1500)
+    assert await desk.amounts() == ["0.2"]
+    desk.change(subscription(next_invoice_date=date(2026, 9, 1)))
+    desk.change(charge(price_per_unit="5"))
+    desk.change(subscription(next_invoice_date=date(2026, 10, 1)))
+    assert await desk.amounts() == []
+    await desk.worker.snapshot()
+    await desk.restart()
+    assert await desk.amounts() == []
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+async def test_open_periods_follow_the_catalog(desk: Desk, *, is_down: bool) -> None:
+    """Whether the worker hears of a change, or it happened while the worker was away."""
+    await desk.worker.open()
+    await desk.use("a", 1500)
+    assert await desk.amounts() == ["0.2"]
+    await desk.worker.snapshot()
+    if is_down:
+        tell(desk.catalog, charge(price_per_unit="5"))
+        await desk.restart()
+    else:
+        desk.change(charge(price_per_unit="5"))
+    assert await desk.amounts() == ["10"]
+
+
+async def test_a_change_between_two_assignments_is_not_missed(desk: Desk) -> None:
+    """The store stays in memory meanwhile and is brought up to date when it is taken up again."""
+    await desk.worker.open()
+    await desk.use("a", 1500)
+    assert await desk.amounts() == ["0.2"]
+    await desk.worker.pause()
+    tell(desk.catalog, charge(price_per_unit="5"))
+    await desk.worker.reopen()
+    assert await desk.amounts() == ["10"]
+
+
+async def test_distinct_values_of_a_metric_that_comes_late(tmp_path: Path) -> None:
+    """Rows made before the catalog told what to count are made anew from the log."""
+    desk = Desk(tmp_path, plan(), subscription())
+    await desk.worker.open()
+    for number, seat in enumerate("aba"):
+        await desk.use(f"k{number}", number, properties={"seat": seat})
+    desk.change(metric(aggregation=Aggregation.UNIQUE_COUNT, unique_property="seat"))
+    await desk.use("k4", 9, properties={"seat": "a"})
+    assert await desk.totals() == ["2"]
+    desk.change(metric(aggregation=Aggregation.SUM))
+    assert await desk.totals() == ["12"]
+    await desk.use("k5", 1, properties={"seat": "z"})
+    desk.change(metric(aggregation=Aggregation.UNIQUE_COUNT, unique_property="seat"))
+    await desk.use("k5", 1, properties={"seat": "z"})
+    assert await desk.totals() == ["3"]
+
+
+async def test_a_full_disk_does_not_stop_the_role(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No snapshot, but the counters go on; the next one is tried again."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.store.snapshots.write", full)
+        await desk.worker.snapshot()
+    assert await desk.totals() == ["1"]
+    await desk.worker.snapshot()
+    assert len(list(desk.settings.meter_data_dir.rglob("*.snapshot"))) == 1
+
+
+async def test_a_clean_stop_saves_and_publishes(desk: Desk) -> None:
+    """Closing flushes first, so that a restart has nothing to say."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+    await desk.worker.close()
+    assert [each["quantity"] for each in desk.take("totals")] == ["1"]
+    await desk.restart()
+    assert await desk.totals() == []
+
+
+async def test_closing_while_the_broker_is_away_keeps_the_marks(desk: Desk) -> None:
+    """They are in the snapshot."""
+    await desk.worker.open()
+    await desk.use("a", 1)
+    desk.publisher.is_down = True
+    await desk.worker.close()
+    desk.publisher.is_down = False
+    await desk.restart()
+    assert await desk.totals() == ["1"]

@@ -12,10 +12,14 @@ import typer
 from rich.console import Console
 
 from deploy.bench.meter.plan import PARTS, Plan
+from deploy.bench.webhooks.command import app as webhooks_app
 from deploy.local.commands import reporting
 from deploy.local.progress import Progress
+from deploy.local.settings import REPOSITORY
 
 app = typer.Typer(help="Measure on the local stack's real servers; results are verified exactly.", no_args_is_help=True)
+
+app.registered_commands += webhooks_app.registered_commands
 
 _FULL_KEYS = 10_000_000
 
@@ -57,7 +61,7 @@ def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
     with (
         reporting(),
         ends_in_order(),
-        tempfile.TemporaryDirectory(prefix="fusion-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="run-", dir=_scratch()) as folder,
         bench_broker(progress) as broker,
     ):
         result = Bench(plan, broker, Path(folder), progress).run()
@@ -73,3 +77,10 @@ def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
         raise typer.Exit(1)
     if check and missed:
         raise typer.Exit(3)
+
+
+def _scratch() -> Path:
+    """Beside the stack's data: /tmp may lie in memory, and snapshots must reach a disk."""
+    folder = REPOSITORY / ".local" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STOPS_WITHIN_S = 30.0
+_WATCH_S = 0.1
 
 
 @dataclass(slots=True)
@@ -64,18 +65,23 @@ class Child:
             self.kill()
             return self.process.returncode
 
-    def wait(self, within_s: float) -> None:
-        """Return once it has ended well.
+    def wait(self, within_s: float) -> tuple[float, float]:
+        """Return once it has ended well: its seconds of CPU and its peak MiB, as they were last seen.
 
-        Raises: BenchmarkFailed when it failed or the time is over.
+        Raises: BenchmarkFailed when it failed or the time is over, with the end of its log.
         """
         deadline = time.monotonic() + within_s
+        cpu_s = peak_mib = 0.0
         while self.process.poll() is None:
             if time.monotonic() > deadline:
-                raise BenchmarkFailed(f"{self.name} did not end within {within_s:.0f} s; its log is {self.log}")
-            time.sleep(0.02)
+                late = f"{self.name} did not end within {within_s:.0f} s"
+                raise BenchmarkFailed(f"{late}; the end of its log:\n{tail_of(self.log)}")
+            # One that ends between the two looks shows no memory any more.
+            cpu_s, peak_mib = self.cpu_s(), self.rss_mib(peak=True) or peak_mib
+            time.sleep(_WATCH_S)
         if self.process.returncode != 0:
             self.check_alive()
+        return cpu_s, peak_mib
 
     def _signal(self, number: signal.Signals) -> None:
         # Its group, for whatever it has started itself; it leads a session of its own.

@@ -49,6 +49,7 @@ class Run:
     cpu_s: float
     peak_rss_mib: float
     faults: list[str]
+    is_finished: bool = True
     applying_cpu_s: float | None = None
     snapshots: int = 0
     start_s: float = 0.0
@@ -171,4 +172,5 @@ def _unfinished(meter: Meter, scenario: Scenario, within_s: float, slow: TooSlow
         cpu_s=meter.child.cpu_s(),
         peak_rss_mib=meter.child.rss_mib(peak=True),
         faults=[str(slow)],
+        is_finished=False,
     )

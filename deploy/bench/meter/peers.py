@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,12 +70,7 @@ class Peer:
         argv = [str(_FOLDER / self.folder / "run"), str(self._installation)]
         argv += [word for name, value in options.items() for word in (f"--{name}", value)] + list(self.options)
         with running(self.name, argv, self._environment(), folder / "log", REPOSITORY) as child:
-            cpu_s, peak_rss_mib = 0.0, 0.0
-            deadline = time.monotonic() + within_s
-            while child.process.poll() is None and time.monotonic() < deadline:
-                cpu_s, peak_rss_mib = child.cpu_s() or cpu_s, child.rss_mib(peak=True) or peak_rss_mib
-                time.sleep(0.1)
-            child.wait(within_s=0.0)
+            cpu_s, peak_rss_mib = child.wait(within_s)
         times = json.loads(report.read_text())
         return Run(
             engine=self.name,

@@ -93,16 +93,20 @@ class Result:
 
     def print(self, console: Console) -> None:
         """Tables for people."""
-        runs = Table("job", "engine", "counters/s", "incl. final publish", "CPU s", "peak MiB", "result")
+        runs = Table()
+        for name in ("job", "engine", "counters/s", "published/s", "CPU s", "MiB", "result"):
+            runs.add_column(name, no_wrap=True)
         jobs = (
-            (f"containers of {self.plan.counters_per_record}", self.containers),
-            ("single counters", self.singles),
+            ("containers", self.containers),
+            ("singles", self.singles),
             ("replay", [self.replay] if self.replay else []),
             ("full", [self.full] if self.full else []),
         )
         for job, made in jobs:
             for run in made:
-                verdict = "[red]WRONG[/]" if run.faults else "[green]equal[/]"
+                verdict = (
+                    "[green]equal[/]" if not run.faults else "[red]WRONG[/]" if run.is_finished else "[red]LATE[/]"
+                )
                 rates = f"{run.per_second:,.0f}", f"{run.published_per_second:,.0f}"
                 runs.add_row(job, run.engine, *rates, f"{run.cpu_s:.1f}", f"{run.peak_rss_mib:,.0f}", verdict)
         console.print(runs)

@@ -209,8 +209,8 @@ class Bench:
             self.result.notes.append(f"the meter ended with {code} after SIGTERM")
 
     def _say(self, scenario: Scenario, run: Run) -> None:
-        verdict = f"WRONG: {run.faults[0]}" if run.faults else "equal"
-        self.progress.say(f"{scenario.name}, {run.engine}: {run.per_second:,.0f} counters/s, result {verdict}")
+        verdict = "result equal" if not run.faults else f"{'WRONG' if run.is_finished else 'LATE'}: {run.faults[0]}"
+        self.progress.say(f"{scenario.name}, {run.engine}: {run.per_second:,.0f} counters/s, {verdict}")
 
 
 def growth(applied: Applied, plan: Plan) -> dict[int, float]:

@@ -1,0 +1,1 @@
+"""`fusion-billing bench webhooks`: deliveries per second, isolation of endpoints, a million retries."""

@@ -1,0 +1,176 @@
+"""The three measurements; each verifies what it has measured."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deploy.bench.common import kafka_io
+from deploy.bench.common.waiting import wait_until
+from deploy.bench.webhooks.scenario import PARTITIONS, Receivers, Scenario, Worker, event
+from schemas.events import Delivery, DeliveryState
+from schemas.identifiers import delivery_key
+from schemas.partitioning import partition_of
+from schemas.topics import DELIVERIES
+
+
+_SETTLED = "fusion_webhook_deliveries_settled_total"
+_PENDING = "fusion_webhook_deliveries_pending"
+_OVERDUE = 100
+_SUBSCRIPTIONS = 500
+_HOSTILE = ("/hang", "/500", "/trickle")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of it."""
+
+    endpoints: int = 50
+    workers: int = 2
+    events: int = 1_000
+    isolation_events: int = 200
+    isolation_gap_s: float = 0.1
+    retries: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A figure, whether everything behind it was verified, and what a person may want to know besides."""
+
+    figure: float
+    is_verified: bool
+    detail: dict[str, Any]
+
+
+def speed(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
+    """Deliveries per second, from the first request to the last state written."""
+    expected = plan.events * plan.endpoints
+    events = [event(number, _SUBSCRIPTIONS) for number in range(plan.events)]
+    scenario.publish_endpoints({n: receivers.url(f"/ok/{n}") for n in range(plan.endpoints)})
+    with scenario.sink(plan.workers) as workers:
+        warmed_up(scenario, receivers, plan)
+        receivers.report()
+        before = settled(workers)
+        began_s = time.monotonic()
+        scenario.publish_events(events)
+        wait_until(lambda: settled(workers) - before >= expected, 600, f"{expected} deliveries written down", 0.02)
+        took_s = time.monotonic() - began_s
+        cpu_s = [round(worker.child.cpu_s(), 1) for worker in workers]
+        rss_mib = max(worker.child.rss_mib(peak=True) for worker in workers)
+    is_verified = is_exact(receivers.report(), events_of(events, plan.endpoints)) and all_delivered(scenario, expected)
+    return Found(expected / took_s, is_verified, {"seconds": took_s, "cpu_s": cpu_s, "rss_mib": rss_mib})
+
+
+def isolation(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
+    """P99 of the good endpoints beside a hanging, a failing and a trickling one, over their p99 without them."""
+    good = {n: receivers.url(f"/ok/{n}") for n in range(plan.endpoints)}
+    scenario.publish_endpoints(good)
+    p99_s, is_verified = [], True
+    with scenario.sink(plan.workers):
+        warmed_up(scenario, receivers, plan)
+        for turn in (1, 2):
+            receivers.report()
+            first = turn * plan.isolation_events
+            events = [event(number, _SUBSCRIPTIONS) for number in range(first, first + plan.isolation_events)]
+            handed_over = scenario.publish_events(events, plan.isolation_gap_s)
+            wait_until(
+                lambda: receivers.count() >= plan.isolation_events * plan.endpoints, 120, "the good ones have all"
+            )
+            report = receivers.report()
+            latencies = sorted(at_s - handed_over[event_id] for _, event_id, at_s in report["arrivals"])
+            p99_s.append(latencies[int(len(latencies) * 0.99)])
+            is_verified &= is_exact(report, events_of(events, plan.endpoints))
+            scenario.publish_endpoints(
+                {plan.endpoints + n: receivers.url(path) for n, path in enumerate(_HOSTILE)} if turn == 1 else {}
+            )
+    return Found(p99_s[1] / p99_s[0], is_verified, {"p99_s": p99_s[0], "p99_s_under_attack": p99_s[1]})
+
+
+def rebuild(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
+    """Seconds from the start of one worker until it holds all retries and has sent those that were overdue."""
+    receivers.report()
+    scenario.publish_endpoints({n: receivers.url(f"/ok/{n}") for n in range(plan.endpoints)})
+    write_retries(plan, scenario)
+    began_s = time.monotonic()
+    with scenario.sink(1) as (worker,):
+        wait_until(
+            lambda: worker.metric(_PENDING) == plan.retries and receivers.count() == _OVERDUE,
+            900,
+            f"{plan.retries} retries held and {_OVERDUE} overdue sent",
+        )
+        took_s = time.monotonic() - began_s
+        rss_mib = worker.child.rss_mib(peak=True)
+    report = receivers.report()
+    is_verified = report["forged"] == 0 and len(report["arrivals"]) == _OVERDUE
+    return Found(took_s, is_verified, {"rss_mib": rss_mib, "retries": plan.retries})
+
+
+def write_retries(plan: Plan, scenario: Scenario) -> None:
+    """Write waiting retries, each of a subscription of its own (the costliest case), and some overdue ones."""
+    now = datetime.now(UTC)
+    topic = scenario.topic(DELIVERIES)
+    with kafka_io.publisher(scenario.broker.bootstrap, topic, linger_ms=50) as publisher:
+        publisher.publish_all(
+            _retry(number, plan, now, now if number < _OVERDUE else now + timedelta(hours=6))
+            for number in range(plan.retries + _OVERDUE)
+        )
+
+
+def _retry(number: int, plan: Plan, now: datetime, due_at: datetime) -> kafka_io.Outgoing:
+    one = event(number, plan.retries + _OVERDUE)
+    endpoint = number % plan.endpoints
+    delivery = Delivery(
+        event_id=one.id,
+        event_type=one.type,
+        endpoint_id=endpoint,
+        service=one.service,
+        subscription=one.subscription,
+        body=one.model_dump_json(),
+        state=DeliveryState.PENDING,
+        attempts=1,
+        created_at=now,
+        next_attempt_at=due_at,
+        sequence=number,
+        last_status=503,
+    )
+    return kafka_io.Outgoing(
+        delivery.model_dump_json().encode(),
+        delivery_key(one.id, endpoint).encode(),
+        partition_of(str(endpoint), PARTITIONS),
+    )
+
+
+def warmed_up(scenario: Scenario, receivers: Receivers, plan: Plan) -> None:
+    """Return once the sink has its partitions and every endpoint has answered."""
+    scenario.publish_events([event(0, _SUBSCRIPTIONS).model_copy(update={"id": "warm-up"})])
+    wait_until(lambda: receivers.count() >= plan.endpoints, 60, "the sink delivers")
+
+
+def settled(workers: list[Worker]) -> int:
+    """Deliveries whose end was written down."""
+    return int(sum(worker.metric(_SETTLED, "delivered") for worker in workers))
+
+
+def events_of(events: list[Any], endpoints: int) -> Counter[tuple[str, str]]:
+    """What the receivers must have got."""
+    return Counter((f"/ok/{n}", one.id) for one in events for n in range(endpoints))
+
+
+def is_exact(report: dict[str, Any], expected: Counter[tuple[str, str]]) -> bool:
+    """Tell whether each delivery came exactly once, rightly signed and in order."""
+    came = Counter((path, event_id) for path, event_id, _ in report["arrivals"])
+    return came == expected and report["forged"] == 0 and report["disordered"] == 0
+
+
+def all_delivered(scenario: Scenario, expected: int) -> bool:
+    """Tell whether the topic's last word on every delivery is that it was delivered."""
+    last: dict[bytes, bytes | None] = {}
+    with kafka_io.follower(scenario.broker.bootstrap, [scenario.topic(DELIVERIES)], {}) as follower:
+        for record in follower.drain():
+            if not record.key.startswith((b"warm-up", b":")):
+                last[record.key] = record.value
+    states = Counter(Delivery.model_validate_json(value or b"").state for value in last.values())
+    return states == {DeliveryState.DELIVERED: expected}

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import logs, rejected_commands, roles, webhooks_commands
+from deploy.bench import commands as bench_commands
 from deploy.local import commands as local
 from producers.usage_files import FileFormat
 from schemas import documents
@@ -33,6 +34,7 @@ schemas_app = typer.Typer(help="The generated contracts: JSON Schemas, AsyncAPI,
 app.add_typer(schemas_app, name="schemas", hidden=True)
 app.add_typer(rejected_commands.app, name="rejected")
 app.add_typer(webhooks_commands.app, name="webhooks")
+app.add_typer(bench_commands.app, name="bench")
 app.registered_commands += local.app.registered_commands
 
 OnError = Literal["stop", "skip"]

@@ -16,6 +16,8 @@ from . import sale_order
 from . import sale_order_line
 from . import sale_order_successor
 from . import account_move
+from . import account_move_line
+from . import res_partner
 from . import payment_transaction
 from . import fusion_billing_api
 from . import fusion_billing_api_catalog

@@ -40,6 +40,18 @@ class AccountMove(models.Model):
         for move in self:
             move.x_fc_service_id = move.x_fc_subscription_id.x_fc_service_id or move.x_fc_service_id
 
+    x_fc_usage_count = fields.Integer(compute="_compute_x_fc_usage_count", groups="fusion_billing.group_user")
+
+    def _compute_x_fc_usage_count(self):
+        for move in self:
+            move.x_fc_usage_count = len(move.invoice_line_ids.x_fc_usage_id)
+
+    def action_x_fc_open_usage(self):
+        """Open the usage behind the invoice's lines."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("fusion_billing.fusion_billing_usage_action")
+        return {**action, "domain": [("id", "in", self.invoice_line_ids.x_fc_usage_id.ids)], "context": {}}
+
     def _fc_watched_fields(self):
         return frozenset({"state", "payment_state"})
 

@@ -43,6 +43,12 @@ class FusionBillingService(models.Model):
     user_id = fields.Many2one(
         "res.users", string="Responsible", help="Gets the to-dos that only a person can decide.", ondelete="set null"
     )
+    credit_policy = fields.Selection(
+        [("net", "Net against later usage"), ("credit_note", "Issue a credit note")],
+        default="net",
+        required=True,
+        help="What becomes of usage that turned out lower after it was invoiced.",
+    )
     subscription_warning = fields.Char(compute="_compute_subscription_warning", compute_sudo=True)
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another service has this code.")

@@ -1,7 +1,13 @@
+import json
+from decimal import Decimal
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from ..lib.numbers import from_float
+from odoo.tools import format_amount, format_date
+
+from ..lib.numbers import from_float, grouped
+from ..lib.periods import shown_days
 
 
 class FusionBillingUsage(models.Model):
@@ -34,6 +40,8 @@ class FusionBillingUsage(models.Model):
     waived = fields.Monetary(copy=False, help="What people took off its lines by hand, and accepted.")
     line_ids = fields.One2many("sale.order.line", "x_fc_usage_id")
     credit_ids = fields.One2many("fusion.billing.credit", "usage_id")
+    is_changed_by_hand = fields.Boolean(compute="_compute_is_changed_by_hand")
+    invoice_count = fields.Integer(compute="_compute_invoice_count")
     state = fields.Selection(
         [
             ("included", "Nothing to Bill"),
@@ -67,6 +75,51 @@ class FusionBillingUsage(models.Model):
                 usage.state = "invoiced"
             else:
                 usage.state = "included"
+
+    @api.depends("line_ids.price_unit", "line_ids.product_uom_qty", "line_ids.discount", "line_ids.x_fc_amount")
+    def _compute_is_changed_by_hand(self):
+        for usage in self:
+            lines = usage.sudo().line_ids  # who looks at usage need not have the right to see orders
+            usage.is_changed_by_hand = any(line._fc_is_changed_by_hand() for line in lines)
+
+    def _compute_invoice_count(self):
+        for usage in self:
+            usage.invoice_count = len(usage._fc_invoices())
+
+    def _fc_invoices(self):
+        return self.sudo().line_ids.invoice_lines.move_id
+
+    def action_open_invoices(self):
+        """Open the invoices and credit notes that bill this usage."""
+        action = self.env["ir.actions.act_window"]._for_xml_id("account.action_move_out_invoice_type")
+        return {**action, "domain": [("id", "in", self._fc_invoices().ids)], "context": {}}
+
+    def _fc_portal_subscription(self, order):
+        """Return what the customer's page shows of one subscription's usage."""
+        usages = self.filtered(lambda usage: usage.subscription_id == order)
+        zone = order._fc_time_zone()
+        days = shown_days(min(usages.mapped("period_start")), max(usages.mapped("period_end")), zone)
+        first, last = (format_date(self.env, day) for day in days)
+        plan = order.x_fc_plan_code or order.plan_id.name
+        return {
+            "name": f"{order.x_fc_service_id.name} · {plan} ({order.name})",
+            "first": first,
+            "last": last,
+            "usages": [usage._fc_portal_usage() for usage in usages],
+        }
+
+    def _fc_portal_usage(self):
+        self.ensure_one()
+        detail = json.loads(self.detail or "{}")
+        used, quota, over = (Decimal(detail.get(name, "0")) for name in ("total", "quota", "billable_units"))
+        return {
+            "charge": self.charge_id.name,
+            "used": grouped(used),
+            "included": grouped(quota),
+            "over": grouped(over),
+            "percent": int(used * 100 / quota) if quota > 0 else None,
+            "amount": format_amount(self.env, self.amount, self.currency_id),
+        }
 
     def action_accept_changes(self):
         """Let stand what people changed by hand on the lines; later usage is billed on top of it."""

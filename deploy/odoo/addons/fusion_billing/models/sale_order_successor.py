@@ -136,6 +136,7 @@ class SaleOrder(models.Model):
             order._fc_try(order._fc_move_lines, left)
         for final in self._fc_due_final_orders():
             final._fc_try(final._fc_invoice_final)
+        self.env["fusion.billing.credit"]._fc_make_due_credit_notes()
 
     def _fc_try(self, work, *arguments):
         """Do one order's work in its own savepoint: a bad order does not hold up the others."""

@@ -9,4 +9,5 @@ from . import test_policy
 from . import test_outbox
 from . import test_service
 from . import test_subscriptions
+from . import test_views
 from . import test_webhooks

@@ -34,6 +34,13 @@ class TestPolicy(FusionBillingCase):
     def _credits(self):
         return self.env["fusion.billing.credit"].search([("subscription_id", "=", self.order.id)])
 
+    def _let_the_grace_pass(self):
+        self.env.flush_all()
+        past = fields.Datetime.now() - timedelta(days=2)
+        self.cr.execute("UPDATE sale_order_line SET write_date = %s", [past])
+        self.cr.execute("UPDATE fusion_billing_credit SET write_date = %s", [past])
+        self.env.invalidate_all()
+
     # Closed
 
     def test_usage_after_the_end_is_billed_by_a_final_order(self):
@@ -60,8 +67,7 @@ class TestPolicy(FusionBillingCase):
         self.assertEqual(self.lines(final).price_unit, 70)
         self.env["sale.order"]._cron_fc_settle_closed()
         self.assertFalse(final.invoice_ids, "late usage may still come")
-        self.cr.execute("UPDATE sale_order_line SET write_date = %s", [fields.Datetime.now() - timedelta(days=2)])
-        self.env.invalidate_all()
+        self._let_the_grace_pass()
         self.env["sale.order"]._cron_fc_settle_closed()
         self.assertEqual((final.invoice_ids.state, final.invoice_ids.amount_untaxed), ("posted", 70))
         self.env["sale.order"]._cron_fc_settle_closed()
@@ -165,6 +171,42 @@ class TestPolicy(FusionBillingCase):
         invoice.button_cancel()
         self.assertEqual((self.lines().qty_invoiced, self.lines().qty_to_invoice), (0, 1))
         self.assertEqual(self.upsert_one("110.00", 2)["status"], "updated")
+
+    def _owe(self, amount):
+        self.upsert_one("100.00")
+        self.freeze().action_post()
+        self.upsert_one(amount, 2)
+        return self._credits()
+
+    def test_pending_credit_is_given_back_by_a_credit_note_on_demand(self):
+        credit = self._owe("60.00")
+        note = self.env["account.move"].search(credit.action_make_credit_note()["domain"])
+        self.assertEqual((note.move_type, note.state, note.amount_untaxed), ("out_refund", "posted", 40))
+        if self.company.chart_template == "ca_2023":
+            self.assertEqual(note.amount_total, 45.2)
+        self.assertEqual((credit.state, credit.refund_id, note.x_fc_subscription_id), ("used", note, self.order))
+        self.assertEqual(self.lines().qty_invoiced, 1)
+        self.assertEqual(self.upsert_one("60.00", 3)["status"], "unchanged")
+        self.assertEqual(self.upsert_one("90.00", 4)["status"], "created")
+        self.assertEqual(self.lines().mapped("price_unit"), [100, 30])
+
+    def test_credit_that_nothing_can_use_up_is_given_back_after_the_grace(self):
+        credit = self._owe("60.00")
+        self.order.set_close()
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertEqual(credit.state, "pending", "late usage may still use it up")
+        self._let_the_grace_pass()
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertEqual((credit.state, credit.refund_id.amount_untaxed), ("used", 40))
+
+    def test_service_may_give_credits_back_at_once(self):
+        credit = self._owe("60.00")
+        self._let_the_grace_pass()
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertEqual(credit.state, "pending")
+        self.service.credit_policy = "credit_note"
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertEqual(credit.state, "used")
 
     # Changed by hand
 

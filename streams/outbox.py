@@ -1,6 +1,6 @@
 """Refused and stray input on its way out: each record of the usage log puts its own in once, whatever is replayed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streams.records import Outgoing
@@ -19,6 +19,7 @@ class Outbox:
 
     settled: int = 0
     noted: int = 0
+    size_bytes: int = 0
     _waiting: list[Unpublished] = field(default_factory=list)
 
     @classmethod
@@ -38,14 +39,15 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Tell whether more should be published before more is taken in."""
-        return sum(len(value) for _, _, _, value, _ in self._waiting) > _BYTES_MAX
+        return self.size_bytes > _BYTES_MAX
 
-    def put(self, source_offset: int, records: Iterable[Outgoing]) -> None:
+    def put(self, source_offset: int, records: Sequence[Outgoing]) -> None:
         """Take the records that came of one source record, unless they have been taken before."""
         if source_offset >= self.noted:
             self._waiting += [
                 (source_offset, record.topic, record.key, record.value, record.partition) for record in records
             ]
+            self.size_bytes += sum(len(record.value) for record in records)
             self.noted = source_offset + 1
 
     def settle(self, settled: int) -> None:
@@ -53,6 +55,7 @@ class Outbox:
         self.settled = max(self.settled, settled)
         self.noted = max(self.noted, self.settled)
         self._waiting = [each for each in self._waiting if each[0] >= self.settled]
+        self.size_bytes = sum(len(value) for _, _, _, value, _ in self._waiting)
 
     def records(self) -> list[Outgoing]:
         """Return what is to be published."""

@@ -86,14 +86,14 @@ class PartitionWorker:
             self._catalog_offset = context.catalog_offset
             self._snapshot_offset = self.store.applied_offset
         await self._meet_the_log(self.store)
-        await self.reopen()
         self._last_snapshot_at = time.monotonic()
-        log.info("partition.opened", partition=self.partition, next_offset=self.next_offset, rows=self.store.rows.size)
+        await self.reopen()
 
     async def reopen(self) -> None:
         """Take the partition up again after a rebalance gave it back: the store is still a prefix of the log."""
         self.outbox.settle(await self.publisher.claim(self.outbox.settled))
         self._meet_the_catalog()
+        log.info("partition.opened", partition=self.partition, next_offset=self.next_offset, rows=self.store.rows.size)
 
     def start(self, supervised: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]) -> None:
         """Start publishing and snapshots, as a task made by `supervised`."""
@@ -106,6 +106,7 @@ class PartitionWorker:
             await asyncio.gather(self._flushing, return_exceptions=True)
             self._flushing = None
         await self.publisher.close()
+        log.info("partition.paused", partition=self.partition, next_offset=self.next_offset)
 
     async def close(self) -> None:
         """Publish what is dirty, if possible, save a snapshot and let go."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 from typing import TYPE_CHECKING
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from tests.stack.kafka import Broker
 
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    # The test's own client leaves sockets behind when its broker is killed.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture
@@ -26,6 +32,7 @@ def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[Met
     made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
     yield made
     made.close()
+    gc.collect()
 
 
 def test_kill_at_random_moments(lab: MeterLab) -> None:
@@ -82,17 +89,17 @@ def test_damaged_and_old_snapshots(lab: MeterLab) -> None:
         lab.wait_until_exact()
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_committed_offsets_moved(lab: MeterLab, *, ahead: bool) -> None:
+def test_committed_offsets_moved(lab: MeterLab) -> None:
     """What the group has committed is a hint: moved to the start or to the end, nothing is doubled or lost."""
     worker = lab.worker()
     with running(worker):
         with under_load(lab, seed=14):
-            worker.wait_for("snapshot.written", times=2 * lab.partitions)
+            worker.wait_for("snapshot.written", times=lab.partitions)
             assert worker.stop() == 0
             lab.pass_records(60)
         lab.wait_for_empty_group()
-        lab.move_group(lab.end_offsets() if ahead else dict.fromkeys(range(lab.partitions), 0))
+        ends = lab.end_offsets()
+        lab.move_group({partition: end if partition % 2 else 0 for partition, end in ends.items()})
         worker.start()
         lab.wait_until_exact()
 
@@ -149,3 +156,4 @@ def test_the_broker_is_killed_and_comes_back(broker: Broker, tmp_path: Path) -> 
         lab.wait_until_exact()
         assert worker.stop() == 0
     lab.close()
+    gc.collect()

@@ -28,4 +28,5 @@ WEBHOOK_ENDPOINT_CHANGES = Counter(
 )
 WEBHOOK_EXPIRED = Counter("fusion_webhook_deliveries_expired", "Ended deliveries that were dropped from the topic")
 WEBHOOK_PENDING = Gauge("fusion_webhook_deliveries_pending", "Deliveries that wait for an attempt")
+WEBHOOK_PARTITIONS = Gauge("fusion_webhook_partitions", "Partitions of deliveries this worker has read and sends from")
 WEBHOOK_SKIPPED = Counter("fusion_webhook_records_skipped", "Unreadable records on input topics", ["topic"])

@@ -23,6 +23,7 @@ CONSUMER_OPTIONS: dict[str, Any] = {
     "request_timeout_ms": REQUEST_TIMEOUT_MS,
     "bootstrap_timeout_ms": START_TIMEOUT_MS,
     "metadata_max_age_ms": _METADATA_MAX_AGE_MS,
+    "metrics_enabled": False,  # the library's own, which nobody reads
 }
 
 

@@ -95,6 +95,7 @@ class Publisher:
                         request_timeout_ms=REQUEST_TIMEOUT_MS,
                         max_block_ms=REQUEST_TIMEOUT_MS,
                         bootstrap_timeout_ms=START_TIMEOUT_MS,
+                        metrics_enabled=False,
                     )
             return self._client
 

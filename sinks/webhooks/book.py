@@ -19,7 +19,7 @@ from schemas.identifiers import delivery_key
 from sinks.webhooks.packing import pack, unpack
 from sinks.webhooks.state import age_of, created_at_in, restated
 
-_UNPACKED_MAX = 5_000  # so many are held as they were read, to save the time; the others packed, to save the room
+_UNPACKED_MAX = 5_000  # so many are held as they are, to save the time; the others packed, to save the room
 
 
 class Lane(NamedTuple):
@@ -31,9 +31,9 @@ class Lane(NamedTuple):
 
 
 class Entry:
-    """One waiting delivery: key → (lane, place in it, due time, age, record)."""
+    """One waiting delivery: key → (lane, place in it, due time, age, state as it is or packed)."""
 
-    __slots__ = ("age", "due_s", "key", "lane", "packed", "sequence")
+    __slots__ = ("age", "due_s", "key", "lane", "sequence", "state")
 
     def __init__(self, key: str, lane: Lane, sequence: int) -> None:
         self.key = key
@@ -41,11 +41,12 @@ class Entry:
         self.sequence = sequence
         self.age = 0
         self.due_s = 0.0
-        self.packed = b""
+        self.state: Delivery | bytes = b""
 
     def delivery(self) -> Delivery:
         """Return the state that waits."""
-        return Delivery.model_validate_json(unpack(self.packed))
+        state = self.state
+        return Delivery.model_validate_json(unpack(state)) if isinstance(state, bytes) else state
 
 
 def lane_of(delivery: Delivery) -> Lane:
@@ -120,13 +121,19 @@ class Book:
         """Return when `take_due` may yield again, at the earliest; null: nothing waits."""
         return self._due[0][0] if self._due else None
 
-    def settle(self, entry: Entry, after: Delivery, record: bytes, due_s: float) -> None:
-        """Take in the state after an attempt; the lane goes on with its first delivery."""
-        known = self._pending.get(entry.key)
+    def settle(self, entry: Entry, after: Delivery, record: bytes, due_s: float) -> Delivery | None:
+        """Take in the state after an attempt; the lane goes on with its first delivery.
+
+        Return the state to write again if the delivery was replayed meanwhile.
+        """
+        known, last_word = self._pending.get(entry.key), None
         if known is not None and age_of(after) > known.age:
             self._put(entry.key, after, record, due_s)
+        elif known is not None and age_of(after) < known.age:
+            last_word = known.delivery()
         self._busy.discard(entry.lane)
         self._wake(entry.lane)
+        return last_word
 
     def take_expired(self, before: datetime, limit: int) -> list[str]:
         """Return, and forget, the keys of at most `limit` deliveries that ended and were created before `before`."""
@@ -153,7 +160,7 @@ class Book:
             entry = self._pending[key] = Entry(key, lane_of(delivery), delivery.sequence)
             self._join(entry)
         entry.age, entry.due_s = age_of(delivery), due_s
-        entry.packed = record if len(self._pending) <= _UNPACKED_MAX else pack(record)
+        entry.state = delivery if len(self._pending) <= _UNPACKED_MAX else pack(record)
         self._wake(entry.lane)
 
     def _join(self, entry: Entry) -> None:

@@ -56,6 +56,7 @@ class Dispatcher:
             self._apply(record)
         self._complete |= turn.complete
         metrics.WEBHOOK_PENDING.set(sum(len(book) for book in self._books.values()))
+        metrics.WEBHOOK_PARTITIONS.set(len(self._complete))
         self._wake.set()
 
     async def run(self) -> None:
@@ -97,6 +98,8 @@ class Dispatcher:
                 self._attempts.standings.forget(int(key[1:]) if key[1:].isdecimal() else 0)
                 return
             last_word = book.forget(key)
+        elif record.partition in self._complete and self._writer.is_echo(key, record.value):
+            return  # not while a partition is read anew: its book knows nothing yet
         else:
             state = read_journal(record)
             if state is None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import httpx
@@ -60,9 +60,9 @@ class EndpointClient:
             return Answer(error=fault)
         try:
             async with asyncio.timeout(self._network.timeout_s):
-                response = await self._transport.handle_async_request(
-                    httpx.Request("POST", _parsed(url), headers=headers, content=body)
-                )
+                # A stream instead of content: httpx then adds no headers of its own, which costs a third of it all.
+                request = httpx.Request("POST", _parsed(url), headers=headers, stream=httpx.ByteStream(body))
+                response = await self._transport.handle_async_request(request)
         except TimeoutError:
             return Answer(error=f"no complete answer within {self._network.timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -75,7 +75,7 @@ class EndpointClient:
 
 
 class _Transport(httpx.AsyncBaseTransport):
-    """httpx's requests over aiohttp's connections. Of the answer only the status and the headers are kept.
+    """httpx's requests over aiohttp's connections. Of the answer only the status and Retry-After are kept.
 
     Raises OurFault for what the endpoint cannot help, another httpx.TransportError for what it can.
     """
@@ -104,10 +104,11 @@ class _Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer once its body was read, or cut off at its limit."""
-        headers = {name.decode(): value.decode() for name, value in request.headers.raw if name.lower() != b"host"}
+        headers = {name.decode(): value.decode() for name, value in request.headers.raw}
+        body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
         try:
             async with self._session.request(
-                request.method, _encoded(request.url), data=request.content, headers=headers, allow_redirects=False
+                request.method, _encoded(request.url), data=body, headers=headers, allow_redirects=False
             ) as answer:
                 size_bytes = 0
                 while chunk := await answer.content.readany():
@@ -116,7 +117,8 @@ class _Transport(httpx.AsyncBaseTransport):
                     if size_bytes > _ANSWER_BYTES_MAX:
                         answer.close()
                         break
-                return httpx.Response(answer.status, headers=answer.raw_headers)
+                retry_after = answer.headers.get("retry-after")
+                return httpx.Response(answer.status, headers={"retry-after": retry_after} if retry_after else None)
         except TimeoutError as error:
             raise httpx.ConnectError(f"no connection within {_CONNECT_TIMEOUT_S:g} s") from error
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:

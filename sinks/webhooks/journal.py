@@ -1,6 +1,7 @@
 """`deliveries.v1` as its dispatcher sees it: read from the beginning on assignment, written in small batches."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sinks.webhooks.fanout import endpoint_partition
 
 _RECORDS_MAX = 500
 _WRITES_MAX = 500
+_ECHOES_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,24 @@ class JournalWriter:
         self._publisher = publisher
         self._now = now
         self._waiting: asyncio.Queue[_Write] = asyncio.Queue()
+        self._written_lately: OrderedDict[str, bytes] = OrderedDict()
+
+    def is_echo(self, key: str, record: bytes) -> bool:
+        """Tell whether a record that was read is the one this writer wrote: then all of it is known already."""
+        if self._written_lately.get(key) != record:
+            return False
+        del self._written_lately[key]
+        return True
 
     async def write(self, delivery: Delivery) -> bytes:
         """Return the record once Kafka has acknowledged it."""
         record = delivery.model_dump_json().encode()
         headers = headers_of_delivery(delivery, self._now())
-        await self._written(Outgoing(key_of(delivery), record, None, headers), delivery.endpoint_id)
+        key = key_of(delivery)
+        await self._written(Outgoing(key, record, None, headers), delivery.endpoint_id)
+        self._written_lately[key] = record
+        if len(self._written_lately) > _ECHOES_MAX:
+            self._written_lately.popitem(last=False)
         return record
 
     async def write_status(self, status: EndpointStatus) -> None:

@@ -43,7 +43,8 @@ class Breaker:
 
     def __init__(self, scale: float) -> None:
         self._scale = scale
-        self._answers: deque[tuple[float, bool]] = deque(maxlen=_WINDOW_ANSWERS_MAX)
+        self._answers: deque[tuple[float, bool]] = deque()
+        self._failures = 0  # among them
         self._open_until_s: float | None = None
         self._open_s = _OPEN_FIRST_S * scale
 
@@ -62,6 +63,7 @@ class Breaker:
             if now_s < self._open_until_s:
                 return  # an attempt that had started before it opened
             self._answers.clear()
+            self._failures = 0
             if success:
                 self._open_until_s, self._open_s = None, _OPEN_FIRST_S * self._scale
             else:
@@ -69,10 +71,11 @@ class Breaker:
                 self._open_until_s = now_s + self._open_s
             return
         self._answers.append((now_s, success))
-        while self._answers[0][0] < now_s - _WINDOW_S:
-            self._answers.popleft()
-        failures = sum(not is_success for _, is_success in self._answers)
-        if len(self._answers) >= _ANSWERS_MIN and failures >= _FAILURES_SHARE * len(self._answers):
+        self._failures += not success
+        while self._answers[0][0] < now_s - _WINDOW_S or len(self._answers) > _WINDOW_ANSWERS_MAX:
+            _, was_success = self._answers.popleft()
+            self._failures -= not was_success
+        if len(self._answers) >= _ANSWERS_MIN and self._failures >= _FAILURES_SHARE * len(self._answers):
             self._open_until_s = now_s + self._open_s
 
 

@@ -160,7 +160,9 @@ class Sender:
 
     async def _end(self, book: Book, entry: Entry, after: Delivery) -> None:
         record = await self._writer.write(after)
-        book.settle(entry, after, record, self._clock.due_s(after))
+        last_word = book.settle(entry, after, record, self._clock.due_s(after))
+        if last_word is not None:
+            await self._writer.write(last_word)
         if after.state is not DeliveryState.PENDING:
             metrics.WEBHOOK_SETTLED.labels(after.state.value).inc()
         self._hooks.on_settled()

@@ -16,9 +16,9 @@ from schemas.identifiers import delivery_key
 from schemas.partitioning import partition_of
 from schemas.topics import DELIVERIES
 
-
 _SETTLED = "fusion_webhook_deliveries_settled_total"
 _PENDING = "fusion_webhook_deliveries_pending"
+_PARTITIONS = "fusion_webhook_partitions"
 _OVERDUE = 100
 _SUBSCRIPTIONS = 500
 _HOSTILE = ("/hang", "/500", "/trickle")
@@ -51,7 +51,7 @@ def speed(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
     events = [event(number, _SUBSCRIPTIONS) for number in range(plan.events)]
     scenario.publish_endpoints({n: receivers.url(f"/ok/{n}") for n in range(plan.endpoints)})
     with scenario.sink(plan.workers) as workers:
-        warmed_up(scenario, receivers, plan)
+        warmed_up(scenario, receivers, plan, workers)
         receivers.report()
         before = settled(workers)
         began_s = time.monotonic()
@@ -69,8 +69,8 @@ def isolation(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
     good = {n: receivers.url(f"/ok/{n}") for n in range(plan.endpoints)}
     scenario.publish_endpoints(good)
     p99_s, is_verified = [], True
-    with scenario.sink(plan.workers):
-        warmed_up(scenario, receivers, plan)
+    with scenario.sink(plan.workers) as workers:
+        warmed_up(scenario, receivers, plan, workers)
         for turn in (1, 2):
             receivers.report()
             first = turn * plan.isolation_events
@@ -143,10 +143,19 @@ def _retry(number: int, plan: Plan, now: datetime, due_at: datetime) -> kafka_io
     )
 
 
-def warmed_up(scenario: Scenario, receivers: Receivers, plan: Plan) -> None:
-    """Return once the sink has its partitions and every endpoint has answered."""
-    scenario.publish_events([event(0, _SUBSCRIPTIONS).model_copy(update={"id": "warm-up"})])
-    wait_until(lambda: receivers.count() >= plan.endpoints, 60, "the sink delivers")
+def warmed_up(scenario: Scenario, receivers: Receivers, plan: Plan, workers: list[Worker]) -> None:
+    """Return once the workers have shared the partitions and every endpoint has answered on each of them."""
+    wait_until(lambda: has_settled_down(workers), 60, "the workers share the partitions")
+    events = [event(0, 1).model_copy(update={"id": f"warm-up-{n}", "subscription": f"warm-{n}"}) for n in range(20)]
+    scenario.publish_events(events)
+    wait_until(lambda: receivers.count() >= len(events) * plan.endpoints, 60, "the sink delivers")
+    wait_until(lambda: settled(workers) >= len(events) * plan.endpoints, 60, "it has written that down")
+
+
+def has_settled_down(workers: list[Worker]) -> bool:
+    """Tell whether every partition has one worker, and no worker more than its share."""
+    shares = [int(worker.metric(_PARTITIONS)) for worker in workers]
+    return sum(shares) == PARTITIONS and max(shares) - min(shares) <= 1
 
 
 def settled(workers: list[Worker]) -> int:

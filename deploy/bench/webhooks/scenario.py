@@ -54,7 +54,7 @@ class Receivers:
         return int(self._get("/count"))
 
     def report(self) -> dict[str, Any]:
-        """All that came since the last report: {arrivals: [[path, event id, monotonic seconds]], forged, disordered}."""
+        """All that came since the last one: {arrivals: [[path, event id, monotonic seconds]], forged, disordered}."""
         report: dict[str, Any] = self._get("/report")
         return report
 

@@ -40,7 +40,9 @@ class AccountMove(models.Model):
         for move in self:
             move.x_fc_service_id = move.x_fc_subscription_id.x_fc_service_id or move.x_fc_service_id
 
-    x_fc_usage_count = fields.Integer(compute="_compute_x_fc_usage_count", groups="fusion_billing.group_user")
+    x_fc_usage_count = fields.Integer(
+        string="Usage", compute="_compute_x_fc_usage_count", groups="fusion_billing.group_user"
+    )
 
     def _compute_x_fc_usage_count(self):
         for move in self:

@@ -162,4 +162,5 @@ class FusionBillingApi(models.AbstractModel):
         content, kind = reports._render_qweb_pdf("account.account_invoices", res_ids=move.ids)
         if kind != "pdf":
             raise RowError("this Odoo cannot make a PDF: wkhtmltopdf is missing")
-        return {"name": move._get_report_base_filename() + ".pdf", "content": base64.b64encode(content).decode()}
+        name = move._get_report_base_filename().replace("/", "-")
+        return {"name": f"{name}.pdf", "content": base64.b64encode(content).decode()}

@@ -27,7 +27,7 @@ class FusionBillingUsage(models.Model):
     charge_id = fields.Many2one("fusion.billing.charge", index=True, ondelete="restrict")
     period_start = fields.Datetime()
     period_end = fields.Datetime(help="First instant that belongs to the next period.")
-    quantity = fields.Float(digits=(32, 6), help="Units counted in the period.")
+    quantity = fields.Float(digits=(32, 6), min_display_digits=1, help="Units counted in the period.")
     amount = fields.Monetary(help="Price of the units over the quota, before tax.")
     currency_id = fields.Many2one("res.currency", ondelete="restrict")
     counters = fields.Integer(help="Number of counters behind the total.")

@@ -4,8 +4,12 @@ from odoo import fields, models
 class ResPartner(models.Model):
     _inherit = "res.partner"
 
-    x_fc_account_count = fields.Integer(compute="_compute_x_fc_counts", groups="fusion_billing.group_user")
-    x_fc_usage_count = fields.Integer(compute="_compute_x_fc_counts", groups="fusion_billing.group_user")
+    x_fc_account_count = fields.Integer(
+        string="Accounts", compute="_compute_x_fc_counts", groups="fusion_billing.group_user"
+    )
+    x_fc_usage_count = fields.Integer(
+        string="Usage", compute="_compute_x_fc_counts", groups="fusion_billing.group_user"
+    )
 
     def _compute_x_fc_counts(self):
         for partner in self:

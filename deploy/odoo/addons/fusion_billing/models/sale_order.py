@@ -14,8 +14,8 @@ class SaleOrder(models.Model):
         string="External ID", copy=False, help="The app's own id of the subscription. Empty: the order's number id."
     )
     x_fc_plan_code = fields.Char(string="Plan Code", help="What the customer bought, as the apps call it.")
-    x_fc_usage_ids = fields.One2many("fusion.billing.usage", "subscription_id")
-    x_fc_usage_count = fields.Integer(compute="_compute_x_fc_usage_count")
+    x_fc_usage_ids = fields.One2many("fusion.billing.usage", "subscription_id", string="Usage Records")
+    x_fc_usage_count = fields.Integer(string="Usage", compute="_compute_x_fc_usage_count")
 
     _x_fc_external_id_unique = models.UniqueIndex(
         "(x_fc_service_id, x_fc_external_id) WHERE x_fc_external_id IS NOT NULL",

@@ -96,7 +96,7 @@ class TestInvoices(FusionBillingCase):
         with patch.object(reports, "_render_qweb_pdf", lambda *_args, **_more: (b"%PDF-1.4 test", "pdf")):
             answer = self._on_invoice("fc_invoice_pdf")
         self.assertEqual(base64.b64decode(answer["content"]), b"%PDF-1.4 test")
-        self.assertTrue(answer["name"].endswith(".pdf"))
+        self.assertRegex(answer["name"], r"^[^/]+\.pdf$")
         self.assertEqual(self._on_invoice("fc_invoice_pdf", self.invoice.copy())["status"], "error")
 
     def test_void_withdraws_and_the_usage_is_invoiced_again(self):

@@ -24,6 +24,7 @@ class Channel:
     bucket: TokenBucket
     breaker: Breaker
     in_flight_max: int
+    opened_s: float
     waiting: deque[tuple[Book, Entry]] = field(default_factory=deque)
     in_flight: int = 0
     is_proven: bool = False

@@ -21,5 +21,9 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
 
     def due_s(self, delivery: Delivery) -> float:
-        """Return when a state is due, on the monotonic clock; overdue ones keep their order."""
-        return self.monotonic() + ((delivery.next_attempt_at or delivery.created_at) - self.now()).total_seconds()
+        """Return when a state is due, on the monotonic clock; overdue ones keep their order.
+
+        A first attempt is due at once, also where the event's clock is ahead of ours.
+        """
+        wait_s = ((delivery.next_attempt_at or delivery.created_at) - self.now()).total_seconds()
+        return self.monotonic() + (wait_s if delivery.attempts else min(wait_s, 0.0))

@@ -10,7 +10,7 @@ from schemas.settings import Settings
 from sinks import metrics
 from sinks.kafka_client import Record
 from sinks.webhooks.attempts import Attempts
-from sinks.webhooks.book import Book
+from sinks.webhooks.book import Book, Seen
 from sinks.webhooks.clock import Clock
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.http import Network
@@ -107,7 +107,9 @@ class Dispatcher:
             if isinstance(state, EndpointStatus):
                 self._attempts.standings.apply(state)
                 return
-            last_word = book.apply(state, record.value, self._clock.due_s(state))
+            last_word = book.apply(
+                state, Seen(record.value, self._clock.due_s(state), max(0, record.timestamp_ms // 1000))
+            )
         if last_word is not None:
             self._spawn(self._restate(last_word))
 
@@ -129,8 +131,9 @@ class Dispatcher:
         self._sweep_at_s = self._clock.monotonic() + _SWEEP_S
         await self._sender.close_idle()
         before = self._clock.now() - timedelta(days=self._settings.webhook_keep_days)
+        before_s = int(before.timestamp())
         for partition in self._complete:
-            keys = self._books[partition].take_expired(before, _EXPIRED_PER_SWEEP) if partition in self._books else []
+            keys = self._books[partition].take_expired(before_s, _EXPIRED_PER_SWEEP) if partition in self._books else []
             if keys:
                 metrics.WEBHOOK_EXPIRED.inc(len(keys))
                 self._spawn(self._writer.bury(keys, partition))

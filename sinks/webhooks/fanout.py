@@ -1,7 +1,6 @@
 """Turns each lifecycle event into one pending delivery per endpoint that wants it."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import structlog
 
@@ -20,7 +19,6 @@ from sinks.webhooks.state import first_state
 log = structlog.get_logger()
 
 _PUBLISH_AT = 1_000  # deliveries; the producer itself bounds nothing
-_PLAUSIBLE_MS = range(10**12, 10**13)  # the years 2001 to 2286; a producer may set any timestamp
 
 
 class FanOut:
@@ -76,7 +74,7 @@ class FanOut:
             )
             return
         for endpoint in self._directory.matching(event):
-            delivery = first_state(event, body, endpoint.id, _created_at(record, event), record.offset)
+            delivery = first_state(event, body, endpoint.id, record.offset)
             yield Outgoing(
                 key_of(delivery),
                 delivery.model_dump_json().encode(),
@@ -88,9 +86,3 @@ class FanOut:
 def endpoint_partition(endpoint_id: int, partitions: int) -> int:
     """Return the one partition of all deliveries to an endpoint: one worker owns its order and its limits."""
     return partition_of(str(endpoint_id), partitions)
-
-
-def _created_at(record: Record, event: LifecycleEvent) -> datetime:
-    if record.timestamp_ms not in _PLAUSIBLE_MS:
-        return event.time
-    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)

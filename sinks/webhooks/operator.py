@@ -133,7 +133,7 @@ class Operator:
         if endpoint is None:
             raise KeyError(endpoint_id)
         event = LifecycleEvent(id=event_id, type=TEST_EVENT, time=now, service=endpoint.service)
-        delivery = first_state(event, body_of(event), endpoint_id, now, sequence=0)
+        delivery = first_state(event, body_of(event), endpoint_id, sequence=0)
         self._publish([delivery], now)
         return key_of(delivery)
 

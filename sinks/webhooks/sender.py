@@ -9,7 +9,7 @@ from schemas.events import Delivery, DeliveryState
 from schemas.settings import Settings
 from sinks import metrics
 from sinks.webhooks.attempts import HELD_MAX, Attempts
-from sinks.webhooks.book import Book, Entry
+from sinks.webhooks.book import Book, Entry, Seen
 from sinks.webhooks.channel import Channel
 from sinks.webhooks.clock import Clock
 from sinks.webhooks.http import EndpointClient, Network
@@ -21,6 +21,7 @@ from sinks.webhooks.state import given_up
 _LOOK_AGAIN_S = 1.0
 _OUR_FAULT_PAUSE_S = 5.0
 _GIVEN_UP_PER_LOOK = 100
+_PATIENCE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Sender:
 
     def send(self, book: Book, entry: Entry) -> None:
         """Attempt a delivery as soon as the limits let it, then settle it in `book`."""
-        channel = self._channels.get(entry.lane.endpoint_id) or self._open(entry.lane.endpoint_id)
+        channel = self._channels.get(entry.endpoint_id) or self._open(entry.endpoint_id)
         channel.waiting.append((book, entry))
         self._fill(channel)
 
@@ -87,6 +88,7 @@ class Sender:
             TokenBucket(settings.webhook_rate_per_s, self._clock.monotonic()),
             Breaker(self._scale),
             settings.webhook_endpoint_in_flight,
+            opened_s=self._clock.monotonic(),
         )
         return channel
 
@@ -120,7 +122,10 @@ class Sender:
         return wait_s
 
     def _give_up_old(self, channel: Channel, reason: str) -> None:
-        before = self._clock.now() - HELD_MAX.get(reason, timedelta.max)
+        held_max = HELD_MAX[reason]
+        if self._clock.monotonic() - channel.opened_s < min(held_max, _PATIENCE).total_seconds():
+            return  # an old event is no reason to give up what has only just come
+        before = self._clock.now() - held_max
         for book, entry in channel.take_older(before, _GIVEN_UP_PER_LOOK):
             if not book.is_closed:
                 self._hooks.spawn(self._end(book, entry, given_up(entry.delivery(), f"held for too long: {reason}")))
@@ -160,7 +165,9 @@ class Sender:
 
     async def _end(self, book: Book, entry: Entry, after: Delivery) -> None:
         record = await self._writer.write(after)
-        last_word = book.settle(entry, after, record, self._clock.due_s(after))
+        last_word = book.settle(
+            entry, after, Seen(record, self._clock.due_s(after), int(self._clock.now().timestamp()))
+        )
         if last_word is not None:
             await self._writer.write(last_word)
         if after.state is not DeliveryState.PENDING:

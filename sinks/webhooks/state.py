@@ -61,10 +61,11 @@ def created_at_in(age: int) -> datetime:
     return _EPOCH + timedelta(microseconds=age >> _AGE_BITS)
 
 
-def first_state(event: LifecycleEvent, body: str, endpoint_id: int, created_at: datetime, sequence: int) -> Delivery:
+def first_state(event: LifecycleEvent, body: str, endpoint_id: int, sequence: int) -> Delivery:
     """Return the pending delivery of an event to an endpoint, due at once.
 
-    `created_at` must come from the event's record, so that a repeated fan-out gives an equal state.
+    Its life begins with the event's own time: an event that was fanned out again, or even published again, gives a
+    state of the same age, which revives nothing.
     """
     return Delivery(
         event_id=event.id,
@@ -75,8 +76,8 @@ def first_state(event: LifecycleEvent, body: str, endpoint_id: int, created_at: 
         body=body,
         state=DeliveryState.PENDING,
         attempts=0,
-        created_at=created_at,
-        next_attempt_at=created_at,
+        created_at=event.time,
+        next_attempt_at=event.time,
         sequence=sequence,
     )
 

@@ -9,33 +9,29 @@ from hypothesis import strategies as st
 
 from schemas.events import Delivery, DeliveryState
 from sinks.webhooks import book as book_module
-from sinks.webhooks.book import Book, Entry, key_of
+from sinks.webhooks.book import Book, Entry, Seen, key_of
 from sinks.webhooks.packing import pack, unpack
 from sinks.webhooks.schedule import schedule_of
 from sinks.webhooks.state import Answer, after_attempt, replayed
 from tests.unit.sinks.webhooks.deliveries import NOW, delivery
 
+WRITTEN_S = 1_000_000
 SCHEDULE = schedule_of("compatible", 60)
 
 
-def raw(state: Delivery) -> bytes:
-    """Return the record of a state."""
-    return state.model_dump_json().encode()
-
-
-def due_s(state: Delivery) -> float:
-    """Return when a state is due, in seconds after NOW."""
-    return ((state.next_attempt_at or NOW) - NOW).total_seconds()
+def seen(state: Delivery, written_s: int = WRITTEN_S) -> Seen:
+    """Return how a state came; it is due so many seconds after NOW."""
+    return Seen(state.model_dump_json().encode(), ((state.next_attempt_at or NOW) - NOW).total_seconds(), written_s)
 
 
 def apply(book: Book, state: Delivery) -> Delivery | None:
     """Let the book read a state."""
-    return book.apply(state, raw(state), due_s(state))
+    return book.apply(state, seen(state))
 
 
 def settle(book: Book, entry: Entry, state: Delivery) -> None:
     """Let the book know the state after an attempt."""
-    assert book.settle(entry, state, raw(state), due_s(state)) is None
+    assert book.settle(entry, state, seen(state)) is None
 
 
 def book_of(*deliveries: Delivery) -> Book:
@@ -139,7 +135,7 @@ def test_a_replay_during_an_attempt_outlives_its_result() -> None:
     again = replayed(one, NOW + timedelta(seconds=1))
     assert apply(book, again) is None
     old = after_attempt(one, Answer(200), SCHEDULE, NOW, 0.5)
-    assert book.settle(entry, old, raw(old), 0) == again
+    assert book.settle(entry, old, seen(old)) == again
     assert apply(book, old) == again
     assert due(book, 2) == ["evt_1"]
 
@@ -167,10 +163,10 @@ def test_what_ended_long_ago_expires_and_what_waits_does_not() -> None:
     """Bounded in number; a tombstone of one that ended is forgotten."""
     ended = [after_attempt(delivery(f"e{n}", n), Answer(200), SCHEDULE, NOW, 0.5) for n in range(5)]
     book = book_of(*ended, delivery("waiting", 9))
-    assert book.take_expired(NOW, 10) == []
-    assert book.take_expired(NOW + timedelta(days=1), 2) == ["e0:1", "e1:1"]
+    assert book.take_expired(WRITTEN_S, 10) == []
+    assert book.take_expired(WRITTEN_S + 1, 2) == ["e0:1", "e1:1"]
     assert book.forget("e2:1") is None
-    assert book.take_expired(NOW + timedelta(days=1), 10) == ["e3:1", "e4:1"]
+    assert book.take_expired(WRITTEN_S + 1, 10) == ["e3:1", "e4:1"]
     assert (len(book), book.ended) == (1, 0)
 
 

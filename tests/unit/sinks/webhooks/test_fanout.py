@@ -8,12 +8,13 @@ from typing import cast
 import pytest
 
 from schemas.catalog import Endpoint
-from schemas.events import LifecycleEvent
+from schemas.events import Delivery, LifecycleEvent
 from schemas.partitioning import partition_of
 from schemas.settings import load
 from sinks.kafka_client import Publisher, Record, TopicReader
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.fanout import FanOut
+from sinks.webhooks.state import age_of
 from tests.unit.sinks.fakes import FakePublisher
 
 PARTITIONS = 5
@@ -109,9 +110,56 @@ def test_numbers_that_json_does_not_know_are_refused() -> None:
     assert publisher.records == []
 
 
-def test_an_implausible_timestamp_gives_way_to_the_events_own_time() -> None:
-    """Any producer may have set it."""
+def test_an_event_that_was_published_twice_is_the_same_delivery() -> None:
+    """A feed that reads its outbox again gives another record of the same event (F28)."""
     publisher = PartitionedPublisher()
-    record = event_record(1)
-    list(fan_out(1, publisher).write([Record("events.v1", 0, 1, -1, record.key, record.value)]))
-    assert json.loads(publisher.records[0].value or b"")["created_at"] == "2026-07-01T00:00:00Z"
+    first = event_record(1)
+    again = Record("events.v1", 0, 9, WRITTEN_AT_MS + 5_000, first.key, first.value)
+    list(fan_out(1, publisher).write([first, again]))
+    one, two = (Delivery.model_validate_json(record.value or b"") for record in publisher.records)
+    assert publisher.records[0].key == publisher.records[1].key
+    assert age_of(one) == age_of(two)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"text":"' + "x" * 300_000 + '"}',
+        '{"ratio":NaN}',
+        '{"ratio":1e400}',
+        '{"text":"\\ud800"}',
+        "[" * 5_000 + "]" * 5_000,
+    ],
+    ids=["oversize", "NaN", "1e400", "lone surrogate", "deep"],
+)
+def test_an_event_that_no_receiver_could_read_is_settled_without_delivery(data: str) -> None:
+    """Counted and logged, nothing poisoned (F24)."""
+    publisher = PartitionedPublisher()
+    value = (event_record(1).value or b"").replace(b'"data":{}', b'"data":{"x":' + data.encode() + b"}")
+    records = [event_record(1, value), event_record(2)]
+    assert [one for step in fan_out(1, publisher).write(records) for one in step] == records
+    assert "evt_2:0" in [one.key for one in publisher.records]
+    assert all(len(one.value or b"") < 1_000_000 for one in publisher.records)
+
+
+def test_odd_but_valid_numbers_and_texts_keep_their_bytes() -> None:
+    """Long integers, minus zero and NUL are JSON (F24)."""
+    publisher = PartitionedPublisher()
+    data = b'{"long":12345678901234567890,"zero":-0.0,"nul":"\\u0000"}'
+    value = (event_record(1).value or b"").replace(b'"data":{}', b'"data":' + data)
+    list(fan_out(1, publisher).write([event_record(1, value)]))
+    body = Delivery.model_validate_json(publisher.records[0].value or b"").body
+    assert '"data":{"long":12345678901234567890,"nul":"\\u0000","zero":-0.0}' in body
+
+
+def test_records_carry_cloudevents_headers_and_the_trace_of_their_event() -> None:
+    """Binary mode of the Kafka binding."""
+    publisher = PartitionedPublisher()
+    first = event_record(1)
+    traced = Record("events.v1", 0, 1, 0, first.key, first.value, (("traceparent", b"00-abc"),))
+    list(fan_out(1, publisher).write([traced]))
+    headers = dict(publisher.records[0].headers)
+    assert headers["ce_id"] == b"evt_1:0:0:pending"
+    assert headers["ce_type"] == b"fusion.delivery.v1"
+    assert headers["ce_time"] == b"2026-07-01T00:00:00Z"
+    assert headers["traceparent"] == b"00-abc"

@@ -7,13 +7,13 @@ assignment starts from there, whatever the group committed.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
 import structlog
 from faust.transport.drivers import aiokafka as aiokafka_driver
-from faust.types import TP
+from faust.types import TP, Message
 
 from schemas import topics
 from schemas.settings import Settings
@@ -52,9 +52,7 @@ def create_app(settings: Settings, meter: Meter) -> Any:
     @app.agent(usage, concurrency=1)  # type: ignore[untyped-decorator]
     async def apply_usage(stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            record = LogRecord(message.partition, message.offset, message.key, message.value)
-            if await meter.apply(record):
+            if await meter.apply(event.message.partition, event.message.value):
                 event.ack()
 
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
@@ -97,6 +95,20 @@ def _consumer_class(meter: Meter) -> type[Any]:
             start = {tp: await meter.next_offset(tp.partition) for tp in self.assignment()}
             await self.seek_wait(start)
             return start
+
+        async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
+            """Yield what a fetch brought as one message per partition: a list of records under its last offset.
+
+            Faust spends about 0.1 ms on each message it delivers, however small.
+            """
+            fetched: dict[TP, tuple[Message, list[LogRecord]]] = {}
+            async for tp, message in super().getmany(timeout):
+                records = fetched[tp][1] if tp in fetched else []
+                records.append(LogRecord(message.partition, message.offset, message.key, message.value))
+                fetched[tp] = message, records
+            for tp, (last, records) in fetched.items():
+                last.key, last.value = None, records
+                yield tp, last
 
     return StoreConsumer
 

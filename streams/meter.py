@@ -20,13 +20,15 @@ from streams.records import LogRecord
 _PATIENCE_S = 120.0
 
 log = structlog.get_logger()
+
+_BREATH_S = 0.005
 _Result = TypeVar("_Result")
 
 
 class Meter:
     """Deduplicates, aggregates and rates the partitions it is given.
 
-    Call `start` once, then `assign` and `revoke` as the group decides, `apply` for each record in partition order, and
+    Call `start` once, then `assign` and `revoke` as the group decides, `apply` for records in partition order, and
     `stop`. `on_failure` is called with an error that no retry mends; the process must end then, as a restart from
     snapshot and log is the only safe way on.
     """
@@ -85,14 +87,25 @@ class Meter:
                 await worker.pause()
                 self._idle[partition] = worker
 
-    async def apply(self, record: LogRecord) -> bool:
-        """Apply one record; false if its partition is not (any more) one of ours and the record is someone else's."""
-        while (worker := self._workers.get(record.partition)) is not None:
+    async def apply(self, partition: int, records: Iterable[LogRecord]) -> bool:
+        """Apply records of one partition in their order; false once it is not ours: the rest is someone else's."""
+        breath = time.monotonic()
+        for record in records:
+            if not await self._apply_one(partition, record):
+                return False
+            if time.monotonic() - breath > _BREATH_S:
+                # A fetch may hold a second's work; publishing, snapshots and rebalances must not wait for that.
+                await asyncio.sleep(0)
+                breath = time.monotonic()
+        return True
+
+    async def _apply_one(self, partition: int, record: LogRecord) -> bool:
+        while (worker := self._workers.get(partition)) is not None:
             try:
                 await worker.apply(record)
             except BrokerUnavailable as error:
                 # Filling a gap, or emptying a full outbox, needs the broker; the record stays ours until that works.
-                log.warning("apply.postponed", partition=record.partition, error=str(error))
+                log.warning("apply.postponed", partition=partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
             except Exception as error:
                 self._on_failure(error)

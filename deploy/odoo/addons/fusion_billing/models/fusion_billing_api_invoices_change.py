@@ -1,8 +1,13 @@
+import logging
+
 from odoo import Command, api, fields, models
+from odoo.exceptions import UserError
 
 from ..lib.numbers import from_float, parse_decimal
 from .account_move import PAID
 from .fusion_billing_api import RowError
+
+_logger = logging.getLogger(__name__)
 
 LINES_MAX = 100
 PRICE_MAX = 10**9
@@ -100,6 +105,8 @@ class FusionBillingApi(models.AbstractModel):
         token = move._fc_subscription().payment_token_id or tokens[:1]
         if not token:
             raise RowError("the customer has no saved payment method", "invoice_id")
+        # One attempt at a time: whoever comes second is told to come again, and then finds nothing due.
+        move.lock_for_update(allow_referencing=True)
         transaction = self.env["payment.transaction"].create(
             {
                 "provider_id": token.provider_id.id,
@@ -114,8 +121,17 @@ class FusionBillingApi(models.AbstractModel):
         )
         transaction._charge_with_token()
         if transaction.state == "done":
-            transaction._post_process()
+            self._fc_post_process(transaction)
         return {**self._fc_told(move), "payment_state": transaction.state}
+
+    @api.model
+    def _fc_post_process(self, transaction):
+        """Turn a collected payment into accounting now; what fails is left to Odoo's own job, never undone: money moved."""
+        try:
+            with self.env.cr.savepoint():
+                transaction._post_process()
+        except UserError as error:
+            _logger.warning("Payment %s is collected and to be booked by the job: %s", transaction.reference, error)
 
     @api.model
     def _fc_credit(self, move, request_id, amount, reason):

@@ -79,7 +79,7 @@ class FusionBillingApi(models.AbstractModel):
         self._fc_make_credit(row, settlement.credit_made, pool)
         self._fc_write_usage(row, settlement)
         if open_line and (row.is_due or not open_line.order_id.locked):
-            open_line.write(self._fc_line_values(row, settlement.open_amount))
+            open_line.write(self._fc_changed_line_values(row, open_line, settlement.open_amount))
             changed = True
         else:
             changed = bool(settlement.open_amount or settlement.credit_used)
@@ -102,20 +102,17 @@ class FusionBillingApi(models.AbstractModel):
     def _fc_write_usage(self, row, settlement):
         overage, usage = row.overage, row.usage
         values = {
-            "subscription_id": row.order.id,
-            "service_id": row.order.x_fc_service_id.id,
-            "charge_id": row.charge.id,
-            "metric_id": row.charge.metric_id.id,
-            "currency_id": row.order.currency_id.id,
-            "period_end": overage.period_end,
             "quantity": float(overage.total),
             "amount": float(overage.amount),
             "counters": min(overage.counters, COUNTERS_MAX),
             "version": overage.version_text,
             "detail": overage.detail,
             "fingerprint": row.fingerprint,
-            "error": False,
         }
+        if usage.error:
+            values["error"] = False
+        if usage.subscription_id != row.order or usage.charge_id != row.charge or not usage.version:
+            values |= self._fc_usage_identity(row)
         if settlement.credit_made:
             values["credit_raised"] = usage.credit_raised + float(settlement.credit_made)
         if settlement.credit_used:
@@ -133,6 +130,14 @@ class FusionBillingApi(models.AbstractModel):
             "x_fc_amount": float(amount),
             "x_fc_version": row.overage.version_text,
         }
+
+    @api.model
+    def _fc_changed_line_values(self, row, line, amount):
+        """Return what to write on a line; quantity and discount only where they are not ours, as each costs triggers."""
+        values = self._fc_line_values(row, amount)
+        if line.product_uom_qty == values["product_uom_qty"] and not line.discount:
+            del values["product_uom_qty"], values["discount"]
+        return values
 
     @api.model
     def _fc_new_line(self, row, amount):

@@ -65,7 +65,7 @@ def _charges(key: AggregateKey, former: Mapping[str, str], catalog: CatalogView)
         return []
     if former and is_invoiced(key.period_end, subscription):
         return [charge for charge in catalog.all_charges(key.metric) if charge.code in former]
-    return catalog.charges(subscription, key.metric)
+    return catalog.charges(subscription, key.metric, key.period_start)
 
 
 def _total(key: AggregateKey, metric: Metric, quantity: Decimal, counters: int, version: Version) -> Total:

@@ -1,6 +1,7 @@
 """The catalog as the meter sees it: which cycle a subscription has, which metric a code names, which charges apply."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, date
 from functools import lru_cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -88,13 +89,15 @@ class CatalogView:
             return None
         return Cycle(subscription.anchor, plan.unit, plan.count, subscription.time_zone)
 
-    def charges(self, subscription: Subscription, metric: str) -> list[Charge]:
-        """Return the active charges on `metric` that apply to the subscription, by code.
+    def charges(self, subscription: Subscription, metric: str, period_start: int) -> list[Charge]:
+        """Return the active charges on `metric` that apply to a billing period of the subscription, by code.
 
         A charge applies when its plan code is the order's and its plan, if set, is the order's plan; an order
-        without plan code takes the charges of its own plan. Never a charge of another plan.
+        without plan code takes the charges of its own plan. Never a charge of another plan. Of a charge's versions
+        the one counts that is valid on the day on which the period starts (microseconds since 1970 UTC) locally.
         """
-        return [charge for charge in self.all_charges(metric) if applies(charge, subscription)]
+        day = _local_day(period_start, subscription)
+        return [each for each in self.all_charges(metric) if applies(each, subscription) and is_valid_on(each, day)]
 
     def all_charges(self, metric: str) -> list[Charge]:
         """Return all charges on metrics of this code, by code, whoever they apply to."""
@@ -153,16 +156,27 @@ def applies(charge: Charge, subscription: Subscription) -> bool:
     return charge.plan_code == subscription.plan_code and charge.plan in (None, subscription.plan)
 
 
+def is_valid_on(charge: Charge, day: date) -> bool:
+    """Tell whether a charge prices the periods that start on `day`: from `valid_from` on, before `valid_to`."""
+    return (charge.valid_from is None or charge.valid_from <= day) and (
+        charge.valid_to is None or day < charge.valid_to
+    )
+
+
 def is_invoiced(period_end: int, subscription: Subscription) -> bool:
     """Tell whether Odoo's invoicing has passed the period that ends at `period_end` (microseconds since 1970 UTC).
 
     On `next_invoice_date` the period that ends there is invoiced and the date moves on, so a period is invoiced
     when it ended before that date. New terms must not touch it any more.
     """
-    zone = _zone(subscription.time_zone)
-    if subscription.next_invoice_date is None or zone is None:
+    if subscription.next_invoice_date is None or _zone(subscription.time_zone) is None:
         return False
-    return from_micros(period_end).astimezone(zone).date() < subscription.next_invoice_date
+    return _local_day(period_end, subscription) < subscription.next_invoice_date
+
+
+def _local_day(instant: int, subscription: Subscription) -> date:
+    """Return the date of an instant where the subscription is; in UTC if its time zone is none."""
+    return from_micros(instant).astimezone(_zone(subscription.time_zone) or UTC).date()
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,8 @@ from schemas.wire import to_micros
 from streams.domain.catalog import NOTHING, CatalogView, is_invoiced
 from tests.unit.streams.catalogs import ANCHOR, CODE, SERVICE, charge, forget, metric, plan, subscription, tell, view
 
+JULY = to_micros(datetime(2026, 7, 1, tzinfo=UTC))
+
 
 @pytest.mark.parametrize(
     ("charge_fields", "order_fields", "expected"),
@@ -36,14 +38,37 @@ def test_charges_that_apply(charge_fields: dict[str, Any], order_fields: dict[st
     """Never a charge of another plan or service."""
     order = subscription(**order_fields)
     catalog = view(charge(**charge_fields), order)
-    assert bool(catalog.charges(order, CODE)) is expected
+    assert bool(catalog.charges(order, CODE, JULY)) is expected
+
+
+@pytest.mark.parametrize(
+    ("start", "zone", "expected"),
+    [
+        ("2026-06-30T23:59:59Z", "UTC", "old"),
+        ("2026-07-01T00:00:00Z", "UTC", "new"),
+        ("2026-07-01T00:00:00Z", "America/Toronto", "old"),  # there it is still June
+        ("2026-07-01T04:00:00Z", "America/Toronto", "new"),
+        ("2026-08-31T00:00:00Z", "UTC", "new"),
+        ("2026-09-01T00:00:00Z", "UTC", None),
+    ],
+)
+def test_of_a_charges_versions_the_one_counts_that_the_period_starts_in(
+    start: str, zone: str, expected: str | None
+) -> None:
+    """Half-open, by the local date of the period's start: no period is priced by two versions."""
+    catalog = view(
+        charge(1, code="old", valid_to=date(2026, 7, 1)),
+        charge(2, code="new", valid_from=date(2026, 7, 1), valid_to=date(2026, 9, 1)),
+    )
+    found = catalog.charges(subscription(time_zone=zone), CODE, to_micros(datetime.fromisoformat(start)))
+    assert [each.code for each in found] == ([expected] if expected else [])
 
 
 def test_charges_come_by_code() -> None:
     """Several charges on one metric apply side by side."""
     order = subscription()
     catalog = view(charge(2, code="b"), charge(1, code="c"), charge(3, code="a"))
-    assert [each.code for each in catalog.charges(order, CODE)] == ["a", "b", "c"]
+    assert [each.code for each in catalog.charges(order, CODE, JULY)] == ["a", "b", "c"]
 
 
 def test_a_metric_of_the_service_comes_before_a_shared_one() -> None:
@@ -80,15 +105,15 @@ def test_a_charge_that_changes_its_metric_touches_both() -> None:
     """The former metric loses the charge, the new one gets it."""
     catalog = view(charge())
     assert tell(catalog, charge(metric="storage")).metrics == {(SERVICE, CODE), (SERVICE, "storage")}
-    assert catalog.charges(subscription(), CODE) == []
-    assert len(catalog.charges(subscription(), "storage")) == 1
+    assert catalog.charges(subscription(), CODE, JULY) == []
+    assert len(catalog.charges(subscription(), "storage", JULY)) == 1
 
 
 def test_a_tombstone_removes_its_entry() -> None:
     """What is deleted applies no more and touches what it touched."""
     catalog = view(plan(), metric(), charge(), subscription())
     assert forget(catalog, charge()).metrics == {(SERVICE, CODE)}
-    assert catalog.charges(subscription(), CODE) == []
+    assert catalog.charges(subscription(), CODE, JULY) == []
     assert forget(catalog, subscription()).subscriptions == {(SERVICE, "acme")}
     assert catalog.subscription(SERVICE, "acme") is None
     assert forget(catalog, subscription()) == NOTHING
@@ -178,4 +203,4 @@ def test_nothing_is_known_at_first() -> None:
     catalog = CatalogView()
     assert catalog.metric(SERVICE, CODE) is None
     assert catalog.subscription(SERVICE, "acme") is None
-    assert catalog.charges(subscription(), CODE) == []
+    assert catalog.charges(subscription(), CODE, JULY) == []

@@ -15,6 +15,7 @@ class EventType(StrEnum):
 
     INVOICE_POSTED = "invoice.posted"
     INVOICE_PAID = "invoice.paid"
+    INVOICE_VOIDED = "invoice.voided"
     PAYMENT_FAILED = "invoice.payment_failed"
     SUBSCRIPTION_STARTED = "subscription.started"
     SUBSCRIPTION_PAUSED = "subscription.paused"

@@ -12,6 +12,42 @@ caller that saw a timeout calls again.
 from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast
 
+from schemas.odoo_invoices import (
+    Invoice,
+    InvoiceAnswer,
+    InvoiceLine,
+    InvoicePage,
+    InvoicePdf,
+    Refused,
+    SingleInvoiceLine,
+)
+
+__all__ = [
+    "API_MODEL",
+    "CatalogPage",
+    "CatalogRecord",
+    "CustomerResult",
+    "CustomerRow",
+    "Invoice",
+    "InvoiceAnswer",
+    "InvoiceLine",
+    "InvoicePage",
+    "InvoicePdf",
+    "KeyUse",
+    "LineResult",
+    "LineStatus",
+    "OdooBilling",
+    "OdooTransport",
+    "OutboxEvent",
+    "OverageRow",
+    "ProductLine",
+    "Refused",
+    "SingleInvoiceLine",
+    "SubscriptionRef",
+    "SubscriptionResult",
+    "SubscriptionRow",
+]
+
 API_MODEL = "fusion.billing.api"
 
 
@@ -91,90 +127,6 @@ class KeyUse(TypedDict):
     used_at: str
 
 
-class InvoiceLine(TypedDict):
-    """One line of an invoice. A line of usage bears its overage key, charge and period, any other null there."""
-
-    id: int
-    name: str
-    quantity: str
-    unit_price: str
-    amount: str
-    amount_total: str
-    taxes: list[dict[str, str]]
-    overage_key: str | None
-    charge: str | None
-    period_start: str | None
-    period_end: str | None
-
-
-class Invoice(TypedDict):
-    """An invoice or credit note of one service; amounts in `currency`, `amount_untaxed` + `amount_tax` = total.
-
-    `subscription` is null on a single invoice. `lines` are missing in lists.
-    """
-
-    id: int
-    number: str | None
-    type: Literal["invoice", "credit_note"]
-    state: Literal["draft", "posted", "cancel"]
-    payment_state: str | None
-    service: str
-    subscription: str | None
-    customer: str | None
-    created_at: str
-    invoice_date: str | None
-    due_date: str | None
-    currency: str
-    amount_untaxed: str
-    amount_tax: str
-    amount_total: str
-    amount_due: str
-    reversed_invoice_id: int | None
-    request_id: str | None
-    lines: NotRequired[list[InvoiceLine]]
-
-
-class Refused(TypedDict):
-    """Answer of a call about one invoice that Odoo understood and refused; nothing was changed."""
-
-    status: Literal["error"]
-    error: str
-    field: NotRequired[str]
-
-
-class InvoicePage(TypedDict):
-    """Invoices of a service, the newest first; `total` counts all that match."""
-
-    status: Literal["ok"]
-    invoices: list[Invoice]
-    total: int
-
-
-class InvoiceAnswer(TypedDict):
-    """One invoice; after a retried payment also the state of the new payment transaction."""
-
-    status: Literal["ok"]
-    invoice: Invoice
-    payment_state: NotRequired[str]
-
-
-class InvoicePdf(TypedDict):
-    """A posted invoice as PDF, in base64."""
-
-    status: Literal["ok"]
-    name: str
-    content: str
-
-
-class SingleInvoiceLine(TypedDict):
-    """A line of a single invoice; decimal strings; without `unit_price` the product's price, before tax."""
-
-    product_id: int
-    quantity: str
-    unit_price: NotRequired[str]
-    name: NotRequired[str]
-
-
 class OverageRow(TypedDict):
     """One rated charge of one period, as `billing.overage.v1` carries it; `key` is that record's key."""
 
@@ -225,6 +177,27 @@ class LineResult(TypedDict):
     revision: int
     amount: str
     invoiced_amount: str
+    error: NotRequired[str]
+
+
+class DeliveryRow(TypedDict):
+    """A webhook delivery as finance sees it; one per service and event."""
+
+    service: str
+    event_id: str
+    event_type: str
+    payload: str
+    state: Literal["pending", "delivered", "dead"]
+    attempts: int
+    next_retry_at: NotRequired[str | None]
+    last_error: NotRequired[str | None]
+
+
+class DeliveryResult(TypedDict):
+    """What became of one `DeliveryRow`."""
+
+    event_id: str | None
+    status: Literal["ok", "error"]
     error: NotRequired[str]
 
 
@@ -347,6 +320,10 @@ class OdooBilling:
     def upsert_lines(self, rows: Sequence[OverageRow]) -> list[LineResult]:
         """Bring each charge's order line to the row's amount; results in the order of `rows` (≤ 500)."""
         return cast("list[LineResult]", self._call("fc_upsert_lines", rows=list(rows)))
+
+    def upsert_deliveries(self, rows: Sequence[DeliveryRow]) -> list[DeliveryResult]:
+        """Show webhook deliveries; a row replaces what was shown of its event."""
+        return cast("list[DeliveryResult]", self._call("fc_upsert_deliveries", rows=list(rows)))
 
     def read_outbox(self, limit: int = 200) -> list[OutboxEvent]:
         """The oldest events that are not acknowledged yet, at most `limit`."""

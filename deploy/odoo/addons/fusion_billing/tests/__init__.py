@@ -8,6 +8,7 @@ from . import test_lines_refused
 from . import test_policy
 from . import test_outbox
 from . import test_service
+from . import test_subscription_contract
 from . import test_subscriptions
 from . import test_views
 from . import test_webhooks

@@ -4,7 +4,7 @@ from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
-Sink = Literal["odoo", "webhook-fanout"]
+Sink = Literal["odoo", "webhook-fanout", "webhook-view"]
 
 SINK_ROWS = Counter("fusion_sink_rows", "Rows a sink has settled, by what became of them", ["sink", "outcome"])
 SINK_WRITE_SECONDS = Histogram("fusion_sink_write_duration_seconds", "One write of a batch", ["sink", "outcome"])

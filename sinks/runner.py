@@ -1,7 +1,9 @@
 """The loop of a sink: poll, write, commit; pause while a neighbour is away; drop what a rebalance took."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event
 from typing import Protocol, TypeVar
 
@@ -145,6 +147,29 @@ class Runner:
         self._failures = 0
         self._health.note(self._sink.name, works=True)
         self._consumer.resume()
+
+
+@contextmanager
+def beside(part: Callable[[Event], None], stop_event: Event) -> Iterator[None]:
+    """Run `part` in a thread of its own until `stop_event`; if it fails, everything stops and its error is ours."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            part(stop_event)
+        except BaseException as error:  # noqa: BLE001 -- raised again below, in the caller's thread
+            failures.append(error)
+            stop_event.set()
+
+    thread = threading.Thread(target=work, name="beside")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop_event.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def when_available(make: Callable[[], Made], stop_event: Event) -> Made | None:

@@ -12,7 +12,8 @@ from schemas.topics import OVERAGE
 from sinks.health import Health
 from sinks.kafka_client import GroupConsumer, Publisher
 from sinks.odoo.sink import OdooSink
-from sinks.runner import Runner, when_available
+from sinks.runner import Runner, beside, when_available
+from sinks.webhooks import odoo_view
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ def run(
     Several of these share the partitions. Kafka or Odoo away: waits, loses nothing, goes on by itself.
     """
     health = health or Health()
-    with ExitStack() as closing:
+    with ExitStack() as closing, beside(_view(settings, odoo_transport_factory, health), stop_event):
         publisher = when_available(lambda: Publisher(settings), stop_event)
         if publisher is None:
             return
@@ -44,6 +45,13 @@ def run(
         log.info("odoo_sink.started", topic=settings.topic(OVERAGE))
         Runner(consumer, sink, health).run(stop_event)
     log.info("odoo_sink.stopped")
+
+
+def _view(
+    settings: Settings, odoo_transport_factory: Callable[[Settings], OdooTransport], health: Health
+) -> Callable[[Event], None]:
+    """Return the part that shows webhook deliveries in Odoo, on a connection and a thread of its own."""
+    return lambda stop_event: odoo_view.run(settings, odoo_transport_factory, stop_event, health)
 
 
 def _consumer(settings: Settings) -> GroupConsumer:

@@ -15,6 +15,7 @@ from tests.integration.sinks_harness import Pipeline, make_pipeline, running
 from tests.stack.kafka import TopicMaker
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
+from tests.unit.sinks.webhooks.deliveries import delivery
 
 pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
 
@@ -143,3 +144,22 @@ def test_two_sinks_share_the_work_and_one_takes_over(pipeline: Pipeline, books: 
             pipeline.publish_overage(books.record(f"sub-{number}", "99", offset=99))
         for number in range(3):
             books.wait_for_line(f"sub-{number}", 99.0)
+
+
+@pytest.mark.usefixtures("sink")
+def test_webhook_deliveries_are_shown_in_odoo(pipeline: Pipeline, books: OdooBooks, odoo: OdooServer) -> None:
+    """Their newest state, with the last answer; a delivery of an unknown service hides no other."""
+    shown = delivery("shown").model_copy(update={"service": books.service})
+    failed = shown.model_copy(update={"attempts": 1, "last_status": 503})
+    for state in (delivery("strange"), shown, failed):
+        pipeline.publish_delivery(state)
+
+    def rows() -> list[dict[str, object]]:
+        domain = [("event_id", "in", ["shown", "strange"])]
+        fields = ["event_id", "state", "attempts", "last_error"]
+        found: list[dict[str, object]] = odoo.call("fusion.billing.webhook", "search_read", domain, fields)
+        assert any(row["attempts"] == 1 for row in found), found
+        return found
+
+    (row,) = wait_until(rows, 30, "the delivery is shown")
+    assert (row["event_id"], row["state"], row["last_error"]) == ("shown", "pending", "the app answered 503")

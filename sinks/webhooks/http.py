@@ -8,7 +8,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,7 +118,8 @@ class _Transport(httpx.AsyncBaseTransport):
                         answer.close()
                         break
                 retry_after = answer.headers.get("retry-after")
-                return httpx.Response(answer.status, headers={"retry-after": retry_after} if retry_after else None)
+                kept = {"retry-after": retry_after} if retry_after else None
+                return httpx.Response(answer.status, headers=kept, stream=_NO_BODY)
         except TimeoutError as error:
             raise httpx.ConnectError(f"no connection within {_CONNECT_TIMEOUT_S:g} s") from error
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
@@ -127,6 +128,19 @@ class _Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+class _NoBody(httpx.AsyncByteStream):
+    """The body of an answer whose body was read and dropped."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield nothing."""
+        parts: tuple[bytes, ...] = ()
+        for part in parts:
+            yield part
+
+
+_NO_BODY = _NoBody()
 
 
 class Resolver(AbstractResolver):

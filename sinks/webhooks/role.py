@@ -1,6 +1,7 @@
 """Main of the role `webhook-sink`: one thread fans events out, one reads the journal, the event loop sends."""
 
 import asyncio
+import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 _POLL_S = 0.2
 _EVENTS_PER_POLL = 200
 _BROKER_AWAY_S = 1.0
+_GC_THRESHOLDS = (20_000, 20, 50)
 _RESOLVER_THREADS = 32  # their own: names that hang must not take the threads that Kafka is read and written with
 
 
@@ -35,6 +37,8 @@ def run(settings: Settings, stop_event: Event, health: Health | None = None) -> 
     Several of these share events and endpoints. All state is in Kafka: a killed one's work goes on elsewhere.
     """
     health = health or Health()
+    # A million waiting deliveries are no garbage: looking through all of them less often speeds up a rebuild.
+    gc.set_threshold(*_GC_THRESHOLDS)
     # Their INFO lines name whole URLs, which may carry a receiver's token.
     for name in ("httpx", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)

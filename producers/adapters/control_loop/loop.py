@@ -1,11 +1,14 @@
 """What each event means for the app: the rules, without HTTP."""
 
 import threading
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 EVENTS_KEPT_MAX = 100_000
 """Ids remembered against repeats; a delivery is retried for days at most, far fewer events than this."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Status(StrEnum):
@@ -81,7 +84,18 @@ class ControlLoop:
         status = _STATUS_AFTER.get(str(event.get("type")), known["status"])
         if known["status"] is Status.DEPROVISIONED:
             status = Status.DEPROVISIONED  # what is gone stays gone, also when a late payment arrives
+        elif any(_time_of(one) > _time_of(event) for one in known["events"]):
+            status = known["status"]  # a replay of something older: kept, but the newer word stands
         if status is not known["status"]:
             self._act[status](name)
         events = [*known["events"], {field: event.get(field) for field in ("id", "type", "time")}]
         self._subscriptions[name] = {"status": status, "events": events}
+
+
+def _time_of(event: dict[str, Any]) -> datetime:
+    """Return when the event happened; without a readable time, before everything else."""
+    try:
+        time = datetime.fromisoformat(str(event.get("time")))
+    except ValueError:
+        return _NEVER
+    return time if time.tzinfo is not None else _NEVER

@@ -80,3 +80,16 @@ def test_events_of_a_customer_without_subscription_are_kept() -> None:
     loop.handle(event(1, "invoice.payment_failed", subscription=None, customer="c"))
     loop.handle(event(2, "invoice.payment_failed", subscription=None))
     assert loop.state().keys() == {"c"}
+
+
+def test_a_replay_of_something_older_does_not_take_back_the_newer_word() -> None:
+    """A failed payment that was given up and replayed after the paid one must not suspend."""
+    hook = RecordingHook()
+    loop = ControlLoop(hook)
+    loop.handle(event(2, "invoice.paid", time="2026-07-02T00:00:00Z"))
+    assert loop.handle(event(1, "invoice.payment_failed"))
+    assert hook.calls == []
+    assert [entry["id"] for entry in loop.state()["s"]["events"]] == ["evt-2", "evt-1"]
+    loop.handle(event(3, "invoice.payment_failed", time="2026-07-03T00:00:00+02:00"))
+    loop.handle(event(4, "invoice.paid", time="no time"))
+    assert hook.calls == [("suspend", "s")]

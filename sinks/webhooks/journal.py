@@ -24,6 +24,7 @@ from sinks.webhooks.fanout import endpoint_partition
 _RECORDS_MAX = 500
 _WRITES_MAX = 500
 _ECHOES_MAX = 5_000
+_GATHER_S = 0.005  # more states share one acknowledgement; an endpoint's slot is held that much longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class JournalWriter:
         failures = 0
         while True:
             batch = [await self._waiting.get()]
+            await asyncio.sleep(_GATHER_S)
             while len(batch) < _WRITES_MAX and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             while True:

@@ -84,7 +84,7 @@ bootstrap_machine() {
   mapfile -t missing < <(bootstrap_missing_packages)
   if [ "$system" != "debian 12" ] || [ -z "$bootstrap_python" ]; then
     bootstrap_fail "this needs Debian 12 with python3.11; here is '${system:-an unknown system}'" \
-      "without: ${missing[*]:-nothing}. Elsewhere run it in containers, see deploy/compose."
+      "without: ${missing[*]:-nothing}. Elsewhere run it in a container of Debian 12."
   fi
   [ "${#missing[@]}" = 0 ] || bootstrap_install "${missing[@]}"
 }

@@ -29,7 +29,7 @@ def find(name: str, *folders: Path) -> str:
     found = shutil.which(name)
     if found is None:
         raise ProgramMissing(
-            f"{name} is not installed; ./deploy/up installs it on Debian 12, elsewhere see deploy/compose"
+            f"{name} is not installed; ./deploy/up installs it on Debian 12, elsewhere install it yourself"
         )
     return found
 

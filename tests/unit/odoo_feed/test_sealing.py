@@ -17,7 +17,11 @@ def test_what_is_sealed_can_be_opened(secret: str) -> None:
     assert open_sealed(seal(secret, KEY), KEY) == secret
 
 
-@pytest.mark.parametrize("damage", ["", "x", "é", seal("s", KEY)[:-4], seal("s", Fernet.generate_key().decode())])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "x", "é", seal("s", KEY)[:-4], seal("s", Fernet.generate_key().decode())],
+    ids=["empty", "short", "not ASCII", "cut", "foreign key"],
+)
 def test_what_was_not_sealed_here_cannot_be_opened(damage: str) -> None:
     """Damaged, foreign or empty: one error that names the setting."""
     with pytest.raises(ConfigurationError, match="FUSION_SECRET_KEY"):

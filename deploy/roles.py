@@ -8,7 +8,6 @@ from threading import Event
 import structlog
 
 from deploy import logs
-from deploy.adapters.odoo import OdooRpcTransport
 from deploy.ops import OpsServer
 from schemas.settings import Settings, load
 
@@ -34,7 +33,8 @@ class Readiness:
 
 def run_gateway() -> None:
     """Serve HTTP; uvicorn handles the signals."""
-    from producers.gateway import Gateway  # noqa: PLC0415 -- a role loads only what it needs
+    from deploy.adapters.odoo import OdooRpcTransport  # noqa: PLC0415 -- a role loads only what it needs
+    from producers.gateway import Gateway  # noqa: PLC0415
 
     with _process("gateway") as (settings, readiness):
         gateway = Gateway(settings, lambda: OdooRpcTransport(settings))
@@ -52,6 +52,7 @@ def run_meter() -> None:
 
 def run_odoo_feed() -> None:
     """Bring Odoo's catalog and events to Kafka."""
+    from deploy.adapters.odoo import OdooRpcTransport  # noqa: PLC0415
     from producers import odoo_feed  # noqa: PLC0415
 
     ready = Event()
@@ -62,6 +63,7 @@ def run_odoo_feed() -> None:
 
 def run_odoo_sink() -> None:
     """Bring rated overage to Odoo."""
+    from deploy.adapters.odoo import OdooRpcTransport  # noqa: PLC0415
     from sinks.health import Health  # noqa: PLC0415
     from sinks.odoo import role  # noqa: PLC0415
 

@@ -49,6 +49,21 @@ def up(
 
 
 @app.command()
+def demo() -> None:
+    """Start everything and tell the story: counters in, a line, an invoice with HST, a failed payment, a webhook.
+
+    Exit code 0 only if Odoo's own numbers agree. Example: ./deploy/demo
+    """
+    from deploy.local.demo import story  # noqa: PLC0415
+
+    with reporting():
+        stack = stack_of_settings()
+        stack.up()
+        if not story.show(stack, story.tell(stack)):
+            raise typer.Exit(1)
+
+
+@app.command()
 def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="also delete all data; downloads stay")] = False,
 ) -> None:

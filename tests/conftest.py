@@ -1,3 +1,17 @@
 """Fixtures for all tests: a scrubbed environment, and the real stack where a test asks for it."""
 
+import pytest
+
 pytest_plugins = ["tests.stack.running", "tests.stack.kafka", "tests.stack.odoo", "tests.stack.pipeline"]
+
+_SLOW = ("faults", "odoo", "kafka")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the modules that wait for servers, so that the quick ones fill both processes at the end.
+
+    Behind pytest-randomly: modules stay in random order among their like.
+    """
+    slow_modules = {item.path for item in items if any(item.get_closest_marker(name) for name in _SLOW)}
+    items.sort(key=lambda item: item.path not in slow_modules)

@@ -42,6 +42,8 @@ _PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
 }
 _ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"
+# Two processes, as half of the time is waiting for servers; a module's tests share its servers, so it stays whole.
+_IN_PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ def _checks(report: Report) -> None:
 
 def _pytest(report: Report, words: Sequence[str], stack: Stack | None) -> None:
     own = {} if stack is None else {"FUSION_TEST_STACK": str(stack.layout.stack)}
-    report.run("pytest", [_tool("pytest"), *words], {**programs.clean_environment(), **own})
+    report.run("pytest", [_tool("pytest"), *_IN_PARALLEL, *words], {**programs.clean_environment(), **own})
 
 
 def _addon_tests(report: Report, stack: Stack, template: str) -> None:

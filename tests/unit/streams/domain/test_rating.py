@@ -120,25 +120,6 @@ def test_corrections_rate_the_whole_total_anew(total: str, amount: str) -> None:
     assert rate(Decimal(total), charge(**OVER)).amount == Decimal(amount)
 
 
-@pytest.mark.parametrize(
-    ("currency", "amount", "rounded"),
-    [
-        ("USD", "0.005", "0.01"),
-        ("USD", "0.0049", "0.00"),
-        ("USD", "0.015", "0.02"),
-        ("USD", "1.005", "1.01"),
-        ("EUR", "2.675", "2.68"),
-        ("JPY", "100.5", "101"),
-        ("KWD", "1.2345", "1.235"),
-        ("CLF", "0.00005", "0.0001"),
-        ("USD", "-0.005", "-0.01"),
-    ],
-)
-def test_rounding_is_half_up(currency: str, amount: str, rounded: str) -> None:
-    """Ties go away from zero, at the currency's own exponent."""
-    assert str(round_money(Decimal(amount), currency)) == rounded
-
-
 def test_tiers_are_rounded_once_together() -> None:
     """Three tiers of 0.004 make 0.01."""
     rows = tiers(("1", "0.004"), ("2", "0.004"), (None, "0.004"))

@@ -13,8 +13,9 @@ from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView, Touched
 from streams.kafka_client import FencedPublisher, LogReader
-from streams.partition_worker import Neighbours, PartitionWorker
+from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
+from streams.state import Neighbours
 
 # So long a broker may be away while we start or take up a partition; then a restart is the better way.
 _PATIENCE_S = 120.0

@@ -10,7 +10,8 @@ import pytest
 from schemas.catalog import Aggregation, CatalogEntry
 from schemas.errors import BrokerUnavailable, ConfigurationError
 from schemas.settings import load
-from streams.partition_worker import Neighbours, PartitionWorker
+from streams.partition_worker import PartitionWorker
+from streams.state import Neighbours
 from tests.unit.streams.catalogs import CODE, SERVICE, charge, metric, plan, subscription, tell, view
 from tests.unit.streams.scripted import ScriptedLog, ScriptedPublisher
 
@@ -104,7 +105,7 @@ async def test_a_mark_made_while_publishing_is_not_lost(desk: Desk) -> None:
 
     def meanwhile() -> None:
         desk.publisher.on_publish = lambda: None
-        desk.worker._apply_next(desk.worker.store, changed)
+        desk.worker.log_follower.apply_next(desk.worker.store, changed)
 
     desk.publisher.on_publish = meanwhile
     assert await desk.totals() == ["5"]

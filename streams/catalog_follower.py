@@ -1,0 +1,73 @@
+"""From the catalog into the store: periods move, aggregates are marked to be rated anew, a store is made anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from streams.domain.catalog import Touched, is_invoiced
+from streams.log_follower import LogFollower
+from streams.state import Neighbours, PartitionState
+from streams.store.partition_store import PartitionStore
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class CatalogFollower:
+    """Keeps a partition's store up to date with the catalog."""
+
+    state: PartitionState
+    neighbours: Neighbours
+    log_follower: LogFollower
+
+    def changed(self, touched: Touched) -> None:
+        """Move and mark what a catalog change touches; new terms leave invoiced periods alone."""
+        state, store = self.state, self.state.store
+        state.catalog_offset = self.neighbours.catalog.next_offset
+        for service, subscription in touched.subscriptions:
+            store.reassign_subscription(service, subscription)
+            self._mark_open(store.aggregates.of_subscription(service, subscription))
+        if touched.metrics:
+            keys = enumerate(store.aggregates.keys)
+            self._mark_open([n for n, key in keys if {(key.service, key.metric), (None, key.metric)} & touched.metrics])
+            state.is_outdated = store.is_outdated()
+
+    def catch_up(self) -> None:
+        """Follow what the catalog has become since the store last followed it."""
+        state, store = self.state, self.state.store
+        if state.catalog_offset != self.neighbours.catalog.next_offset:
+            state.catalog_offset = self.neighbours.catalog.next_offset
+            store.reassign(range(len(store.aggregates)))
+            self._mark_open(range(len(store.aggregates)))
+            state.is_outdated = store.is_outdated()
+
+    async def make_anew(self) -> bool:
+        """Make an outdated store anew from the log, up to where it is; tell whether that was done.
+
+        The caller holds `applying`; what is published stays as it is meanwhile.
+        """
+        state = self.state
+        if not state.is_outdated:
+            return False
+        end = state.next_offset
+        log.warning("store.made_anew", partition=state.partition, end=end)
+        store = PartitionStore(state.store.seed, self.neighbours.catalog)
+        await self.log_follower.meet_the_log(store)
+        await self.log_follower.replay(store, end)
+        async with state.publishing:
+            store.billed = state.store.billed
+            for number in range(len(store.aggregates)):
+                store.aggregates.mark(number)
+            state.store, state.waiting = store, set()
+            state.is_outdated = store.is_outdated()
+        return True
+
+    def _mark_open(self, numbers: Sequence[int]) -> None:
+        """Mark aggregates whose period is not invoiced yet."""
+        aggregates = self.state.store.aggregates
+        for number in numbers:
+            key = aggregates.keys[number]
+            subscription = self.neighbours.catalog.subscription(key.service, key.subscription)
+            if subscription is None or not is_invoiced(key.period_end, subscription):
+                aggregates.mark(number)

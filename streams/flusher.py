@@ -1,0 +1,60 @@
+"""From the store to Kafka: absolute, versioned values of what is dirty, and refused or stray input, in transactions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas import topics
+from streams import metrics
+from streams.derive import derive
+from streams.kafka_client import FencedPublisher
+from streams.records import Outgoing
+from streams.state import Neighbours, PartitionState
+
+# One transaction carries at most so many aggregates; more of them go out in several, oldest first.
+_AGGREGATES_PER_TRANSACTION = 5_000
+
+
+@dataclass(slots=True)
+class Flusher:
+    """Publishes what a partition has to say."""
+
+    state: PartitionState
+    neighbours: Neighbours
+    publisher: FencedPublisher
+
+    async def flush(self) -> None:
+        """Publish what is dirty now, and refused or stray input; what changes meanwhile is for the next flush."""
+        async with self.state.publishing:
+            marked = self.state.store.aggregates.marked()
+            for start in range(0, len(marked), _AGGREGATES_PER_TRANSACTION) or (0,):
+                await self._publish(marked[start : start + _AGGREGATES_PER_TRANSACTION])
+
+    async def _publish(self, marked: Sequence[tuple[int, int]]) -> None:
+        """Publish these aggregates and clear their marks, in the order that loses nothing.
+
+        1. derive the records; 2. publish them, acknowledged; 3. note what is published; 4. clear the marks, unless
+        the aggregate was marked again meanwhile.
+        """
+        state = self.state
+        store, settled = state.store, max(state.outbox.settled, state.next_offset)
+        records = state.outbox.records()
+        if not marked and not records:
+            return
+        with metrics.FLUSH_DURATION.time():
+            settings = self.neighbours.settings
+            numbers = [number for number, _ in marked]
+            derivation = derive(store, numbers, self.neighbours.catalog, settings.usage_epoch)
+            for topic, derived in ((topics.TOTALS, derivation.totals), (topics.OVERAGE, derivation.overages)):
+                name = settings.topic(topic)
+                records += [Outgoing(name, each.key.encode(), each.model_dump_json().encode()) for each in derived]
+            if records:
+                await self.publisher.publish(records, settled)
+                state.outbox.settle(settled)
+        store.billed.update(derivation.billed)
+        for number, mark in marked:
+            store.aggregates.unmark(number, mark)
+        state.waiting.difference_update(numbers)
+        state.waiting.update(derivation.waiting)
+        metrics.WAITING.labels(state.partition).set(len(state.waiting))
+        metrics.RECORDS_PUBLISHED.labels("totals").inc(len(derivation.totals))
+        metrics.RECORDS_PUBLISHED.labels("overage").inc(len(derivation.overages))

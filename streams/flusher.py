@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from schemas import topics
 from streams import metrics
 from streams.derive import derive
+from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher
 from streams.records import Outgoing
 from streams.state import Neighbours, PartitionState
@@ -47,12 +48,15 @@ class Flusher:
             for topic, derived in ((topics.TOTALS, derivation.totals), (topics.OVERAGE, derivation.overages)):
                 name = settings.topic(topic)
                 records += [Outgoing(name, each.key.encode(), each.model_dump_json().encode()) for each in derived]
+            failpoint("publish.derived")
             if records:
                 await self.publisher.publish(records, settled)
                 state.outbox.settle(settled)
+        failpoint("publish.settled")
         store.billed.update(derivation.billed)
         for number, mark in marked:
             store.aggregates.unmark(number, mark)
+        failpoint("publish.cleared")
         state.waiting.difference_update(numbers)
         state.waiting.update(derivation.waiting)
         metrics.WAITING.labels(state.partition).set(len(state.waiting))

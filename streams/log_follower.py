@@ -9,6 +9,7 @@ import structlog
 from schemas import topics
 from schemas.errors import ConfigurationError
 from streams import metrics
+from streams.failpoints import failpoint
 from streams.intake import take_in
 from streams.records import LogRecord, Outgoing
 from streams.state import Neighbours, PartitionState
@@ -55,6 +56,7 @@ class LogFollower:
             async for record in records:
                 if record.offset > store.applied_offset:
                     self.apply_next(store, record)
+                    failpoint("replay.applied")
                     remaining.set(end - record.offset)
                 await asyncio.sleep(0)
         remaining.set(0)
@@ -64,7 +66,9 @@ class LogFollower:
         """Decode, check and apply one record in one step; bad input never stops the partition."""
         neighbours, settings = self.neighbours, self.neighbours.settings
         intake = take_in(record, settings.topic(topics.USAGE), neighbours.partitions, neighbours.catalog)
+        failpoint("apply.decoded")
         applied = store.apply(record.offset, intake.counters)
+        failpoint("apply.counted")
         outgoing = [Outgoing(settings.topic(topics.USAGE), None, batch, home) for home, batch in intake.strays]
         if intake.rejected is not None:
             value = intake.rejected.model_dump_json().encode()
@@ -72,6 +76,7 @@ class LogFollower:
             for refusal in intake.rejected.refusals:
                 metrics.COUNTERS_REJECTED.labels(refusal.reason.value).inc()
         self.state.outbox.put(record.offset, outgoing)
+        failpoint("apply.noted")
         metrics.COUNTERS_FORWARDED.inc(intake.stray_count)
         for outcome in ("inserted", "replaced", "duplicates", "superseded"):
             metrics.COUNTERS_APPLIED.labels(outcome).inc(getattr(applied, outcome))

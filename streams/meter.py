@@ -12,6 +12,7 @@ from schemas import topics
 from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView, Touched
+from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher, LogReader
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
@@ -98,6 +99,7 @@ class Meter:
                 # A fetch may hold a second's work; publishing, snapshots and rebalances must not wait for that.
                 await asyncio.sleep(0)
                 breath = time.monotonic()
+        failpoint("fetch.applied")
         return True
 
     async def _apply_one(self, partition: int, record: LogRecord) -> bool:

@@ -20,6 +20,7 @@ from schemas.errors import BrokerUnavailable, OwnershipLost
 from streams import metrics
 from streams.catalog_follower import CatalogFollower
 from streams.domain.catalog import Touched
+from streams.failpoints import failpoint
 from streams.flusher import Flusher
 from streams.kafka_client import FencedPublisher
 from streams.log_follower import LogFollower
@@ -61,6 +62,7 @@ class PartitionWorker:
         """Start from the newest snapshot, or from the oldest record there is, then shut out a former owner."""
         if not await self._snapshots.restore():
             self.state.store = PartitionStore(secrets.randbits(64), self._neighbours.catalog)
+        failpoint("open.loaded")
         await self.log_follower.meet_the_log(self.store)
         await self.reopen()
 
@@ -92,7 +94,9 @@ class PartitionWorker:
         except (BrokerUnavailable, OwnershipLost, TimeoutError) as error:
             # Nothing is lost: the marks are in the snapshot, and in the log behind it.
             log.warning("flush.left_undone", partition=self.partition, error=repr(error))
+        failpoint("close.flushed")
         await self.pause()
+        failpoint("close.paused")
         await self.snapshot()
 
     async def apply(self, record: LogRecord) -> None:

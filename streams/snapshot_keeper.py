@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from streams import metrics
+from streams.failpoints import failpoint
 from streams.outbox import Outbox
 from streams.state import Neighbours, PartitionState
 from streams.store import snapshots
@@ -65,6 +66,7 @@ class SnapshotKeeper:
             unpublished=state.outbox.waiting,
         )
         image, offset = snapshots.take(state.store, context), state.store.applied_offset
+        failpoint("snapshot.copied")
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, image))
         if await asyncio.shield(self._writing):
             self._saved_offset = offset

@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas import topics
 from schemas.errors import BrokerUnavailable, OwnershipLost
 from schemas.settings import Settings
+from streams.failpoints import failpoint
 from streams.kafka_client.connection import RETRY_AFTER_S, connection_options, translated
 from streams.records import Outgoing
 
@@ -59,9 +60,12 @@ class FencedPublisher:
         await self.close()
         self._owner = secrets.token_hex(8)
         await self._start()
+        failpoint("claim.started")
         _, recorded = await self._read_claim()
+        failpoint("claim.read")
         settled = max(settled, recorded)
         await self.publish((), settled)
+        failpoint("claim.made")
         return settled
 
     async def publish(self, records: Iterable[Outgoing], settled: int) -> None:
@@ -97,14 +101,18 @@ class FencedPublisher:
 
     async def _transact(self, producer: AIOKafkaProducer, records: Iterable[Outgoing], settled: int) -> None:
         await producer.begin_transaction()
+        failpoint("transaction.begun")
         sent = [
             await producer.send(record.topic, record.value, key=record.key, partition=record.partition)
             for record in records
         ]
         await asyncio.gather(*sent)
+        failpoint("transaction.sent")
         claim = OffsetAndMetadata(settled, f"{self._owner}:{settled}")
         await producer.send_offsets_to_transaction({self._place: claim}, self._group)
+        failpoint("transaction.noted")
         await producer.commit_transaction()
+        failpoint("transaction.committed")
 
     async def _restart(self) -> None:
         """Connect again after a failure, unless somebody else has claimed the partition since.

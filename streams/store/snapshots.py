@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 import xxhash
 
+from streams.failpoints import failpoint
 from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import Catalog, PartitionStore
@@ -105,13 +106,18 @@ def write(image: Image, directory: Path) -> Path:
         for part in parts + [_bytes(column) for column in image.columns.values()]:
             file.write(part)
             checksum.update(part)
+            failpoint("snapshot.begun")
         file.write(checksum.digest())
         file.flush()
+        failpoint("snapshot.filled")
         os.fsync(file.fileno())
+    failpoint("snapshot.synced")
     temporary.replace(path)
+    failpoint("snapshot.renamed")
     _sync_directory(directory)
     for old in sorted(directory.glob(f"*{_SUFFIX}"))[:-KEPT]:
         old.unlink()
+    failpoint("snapshot.pruned")
     return path
 
 

@@ -1,0 +1,1 @@
+"""`fusion-billing bench odoo`: lines written, changed and confirmed, customers linked, lag of the feed."""

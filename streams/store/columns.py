@@ -1,17 +1,19 @@
 """The rows, one per idempotency key: parallel numpy columns under an open-addressing index of 128-bit hashes.
 
 row: hash(service, subscription, metric, key) → (aggregate, quantity, revision, time, source offset, distinct)
-≈ 56 bytes and ≈ 8 to 16 more in the index. The hash is seeded per store, so nobody can craft keys that collide.
+= 44 bytes, 12 more where revisions and distinct values are in use, and 6 to 12 in the index. The hash is seeded per
+store, so nobody can craft keys that collide.
 """
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.store import kernels
+from streams.store.memory import GrowingArray
 
-Column = NDArray[np.generic]
+Column = NDArray[Any]
 
 COLUMN_TYPES: dict[str, type[np.generic]] = {
     "low": np.uint64,
@@ -26,11 +28,14 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
 _ROWS_MIN = 4096
 _GROWTH = 1.5
 _LOAD_MAX = 0.7
+_NO_SLOTS = np.zeros(1, np.uint32)
+# Twice as many slots have room for as many new rows as there are; at four moved for each new one, all are in time.
+_MOVED_PER_ROW = 4
+_MOVED_MIN = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class RowBatch:
-    """A batch ready for the kernel: the columns of `COLUMN_TYPES` but for the source offset."""
+class RowBatch(NamedTuple):
+    """A batch ready for the kernel: the columns of `COLUMN_TYPES` in their order."""
 
     low: Column
     high: Column
@@ -38,58 +43,70 @@ class RowBatch:
     quantity: Column
     revision: Column
     time: Column
+    source: Column
     distinct: Column
-
-    def __len__(self) -> int:
-        """Number of counters."""
-        return len(self.low)
 
 
 class Rows:
-    """The columns and their index. `size` rows are in use; arrays are longer and grow by half."""
+    """The columns and their index. `size` rows are in use; arrays are longer and grow by half.
 
-    def __init__(self) -> None:
+    The index grows by a second one of twice the size, to which each batch moves some rows: no step takes long. Until
+    all have moved, `former` finds the others.
+    """
+
+    def __init__(self, capacity: int = _ROWS_MIN) -> None:
         self.size = 0
-        self.columns: dict[str, Column] = {name: np.zeros(_ROWS_MIN, kind) for name, kind in COLUMN_TYPES.items()}
-        self.slots: NDArray[np.int32] = _slots_for(_ROWS_MIN)
-
-    @classmethod
-    def load(cls, columns: dict[str, Column]) -> "Rows":
-        """Return rows made of saved columns; the index is rebuilt."""
-        rows = cls()
-        rows.size = len(columns["low"])
-        rows.columns = {name: np.array(columns[name], kind) for name, kind in COLUMN_TYPES.items()}
-        rows.reserve(_ROWS_MIN)
-        rows._reindex()
-        return rows
+        self._arrays = {name: GrowingArray(kind, max(capacity, _ROWS_MIN)) for name, kind in COLUMN_TYPES.items()}
+        self.columns: dict[str, Column] = {name: array.array for name, array in self._arrays.items()}
+        self.slots = _slots_for(max(capacity, _ROWS_MIN))
+        self.former = _NO_SLOTS
+        self._moved = 0
+        self._moving = 0
 
     def reserve(self, more: int) -> None:
         """Make room for `more` rows, in columns and index."""
         wanted = self.size + more
         capacity = len(self.columns["low"])
         if wanted > capacity:
-            extra = max(wanted, int(capacity * _GROWTH)) - capacity
-            for name, column in self.columns.items():
-                self.columns[name] = np.concatenate([column, np.zeros(extra, column.dtype)])
+            self._grow(max(wanted, int(capacity * _GROWTH)))
         if wanted > len(self.slots) * _LOAD_MAX:
-            self._reindex()
+            self._move(self._moving)
+            self.former, self._moved, self._moving = self.slots, 0, self.size
+            self.slots = _slots_for(wanted)
+        self._move(max(_MOVED_PER_ROW * more, _MOVED_MIN))
+
+    def fill(self, size: int) -> None:
+        """Take `size` rows that somebody has written into the columns, and enter them into the empty index."""
+        self.size = size
+        kernels.enter(self.slots, self.columns["low"], self.columns["high"], 0, size)
 
     def used(self, name: str) -> Column:
         """Return the part of a column that is in use (a view)."""
         return self.columns[name][: self.size]
 
     def used_bytes(self) -> int:
-        """Bytes held by columns and index, reserve included."""
-        return sum(column.nbytes for column in self.columns.values()) + self.slots.nbytes
+        """Bytes held by columns and index; what lies ready and was never touched does not count."""
+        return sum(self.used(name).nbytes for name in self.columns) + self.slots.nbytes + self.former.nbytes
 
-    def _reindex(self) -> None:
-        self.slots = _slots_for(max(self.size + 1, len(self.columns["low"])))
-        kernels.reindex(self.slots, self.columns["low"], self.size)
+    def _grow(self, capacity: int) -> None:
+        self.columns = {}
+        for array in self._arrays.values():
+            array.grow(capacity)
+        self.columns = {name: array.array for name, array in self._arrays.items()}
+
+    def _move(self, count: int) -> None:
+        """Enter the next `count` rows of the former index into the new one."""
+        end = min(self._moved + count, self._moving)
+        if self._moved < end:
+            kernels.enter(self.slots, self.columns["low"], self.columns["high"], self._moved, end)
+            self._moved = end
+        if self._moved == self._moving:
+            self.former = _NO_SLOTS
 
 
-def _slots_for(rows: int) -> NDArray[np.int32]:
+def _slots_for(rows: int) -> NDArray[np.uint32]:
     """Return free slots, a power of two that `rows` fill to at most the load limit."""
     count = 1
     while count * _LOAD_MAX < rows:
         count *= 2
-    return np.full(count, -1, np.int32)
+    return np.zeros(count, np.uint32)

@@ -1,7 +1,8 @@
 """Compiled loops over the columns: the only place where a counter is touched one by one at full speed.
 
-All indices are int64, as numba makes a float of uint64 with int64. Slots hold row numbers, -1 is free; rows are never
-removed one by one, so linear probing needs no tombstones.
+All indices are int64, as numba makes a float of uint64 with int64. A slot is 0 if free, else the number of its row
+plus one in its lower bits, and in those that remain above, bits of the hash: most other rows on the way are told from
+the wanted one without a look at them. Rows are never removed one by one, so linear probing needs no tombstones.
 """
 
 # mypy: disable-error-code="no-untyped-def, misc, assignment"
@@ -13,6 +14,10 @@ INSERTED = 0
 REPLACED = 1
 DUPLICATE = 2
 SUPERSEDED = 3
+STATUSES = 4
+
+WAS_WIDE = 4
+"""Added to a status: the row held a value that does not fit before."""
 
 WIDE = np.iinfo(np.int64).min
 """Stands in the quantity column for a value that does not fit and is kept exactly elsewhere; counts as 0 in sums."""
@@ -28,30 +33,46 @@ def _add(sum_high, sum_low, aggregate, value):
     sum_low[aggregate] = low & _WORD
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _find(slots, low, high, wanted_low, wanted_high):
+    """Return the row with this hash, or -1, and the slot where the search ended."""
+    mask = np.int64(slots.shape[0] - 1)
+    tag = np.int64(wanted_high & np.uint64(_WORD)) & ~mask
+    slot = np.int64(wanted_low & np.uint64(mask))
+    while True:
+        entry = np.int64(slots[slot])
+        if entry == 0:
+            return np.int64(-1), slot
+        if entry & ~mask == tag:
+            row = (entry & mask) - 1
+            if low[row] == wanted_low and high[row] == wanted_high:
+                return row, slot
+        slot = (slot + 1) & mask
+
+
 @numba.njit(cache=True, nogil=True)
-def upsert(slots, columns, aggregates, size, sequence, batch, offset, out_status, out_row):
+def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status, out_row):
     """Apply a batch in order; return the new number of rows and the last dirty sequence used.
 
-    `columns` = (low, high, aggregate, quantity, revision, time, source, distinct), with room for the whole batch;
-    `aggregates` = (sum_high, sum_low, count, changed, dirty); `batch` = the columns without source. Per counter,
-    `out_status` says what happened and `out_row` to which row. The greater revision wins, among equals the later;
-    an identical counter changes nothing. (`distinct` tells values apart that do not fit `quantity`.)
+    `slots` has room for the whole batch; rows that are not entered there yet are found through `former`. `columns` =
+    (low, high, aggregate, quantity, revision, time, source, distinct), with room as well; `batch` = the same;
+    `aggregates` = (sum_high, sum_low, count, changed, dirty). Per counter, `out_status` says what happened and
+    `out_row` to which row. The greater revision wins, among equals the later; an identical counter changes nothing.
+    (`distinct` tells values apart that do not fit `quantity`.)
     """
     low, high, aggregate, quantity, revision, time, source, distinct = columns
     sum_high, sum_low, count, changed, dirty = aggregates
-    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_distinct = batch
+    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_source, b_distinct = batch
     mask = np.int64(slots.shape[0] - 1)
     for i in range(b_low.shape[0]):
-        slot = np.int64(b_low[i]) & mask
-        row = np.int64(slots[slot])
-        while row >= 0 and (low[row] != b_low[i] or high[row] != b_high[i]):
-            slot = (slot + 1) & mask
-            row = np.int64(slots[slot])
+        row, slot = _find(slots, low, high, b_low[i], b_high[i])
+        if row < 0 and former.shape[0] > 1:
+            row, _ = _find(former, low, high, b_low[i], b_high[i])
         new = np.int64(b_aggregate[i])
         if row < 0:
             row = np.int64(size)
             size += 1
-            slots[slot] = row
+            slots[slot] = (np.int64(b_high[i] & np.uint64(_WORD)) & ~mask) | (row + 1)
             low[row] = b_low[i]
             high[row] = b_high[i]
             out_status[i] = INSERTED
@@ -71,37 +92,71 @@ def upsert(slots, columns, aggregates, size, sequence, batch, offset, out_status
                 out_status[i] = DUPLICATE
                 continue
             out_status[i] = REPLACED
-            if quantity[row] != WIDE:
+            if quantity[row] == WIDE:
+                out_status[i] |= WAS_WIDE
+            else:
                 _add(sum_high, sum_low, old, -quantity[row])
             count[old] -= 1
             sequence += 1
             dirty[old] = sequence
-            changed[old] = offset
+            changed[old] = b_source[i]
         out_row[i] = row
         aggregate[row] = new
         quantity[row] = b_quantity[i]
-        revision[row] = b_revision[i]
         time[row] = b_time[i]
-        source[row] = offset
-        distinct[row] = b_distinct[i]
+        source[row] = b_source[i]
+        # Mostly zero, as fresh memory is: pages that nobody writes to cost none.
+        if revision[row] != b_revision[i]:
+            revision[row] = b_revision[i]
+        if distinct[row] != b_distinct[i]:
+            distinct[row] = b_distinct[i]
         if b_quantity[i] != WIDE:
             _add(sum_high, sum_low, new, b_quantity[i])
         count[new] += 1
         sequence += 1
         dirty[new] = sequence
-        changed[new] = offset
+        changed[new] = b_source[i]
     return size, sequence
 
 
 @numba.njit(cache=True, nogil=True)
-def reindex(slots, low, size):
-    """Enter all rows into empty slots, after growth or loading."""
+def enter(slots, low, high, first, end):
+    """Enter the rows [first, end), which are not there yet, into slots with room for them."""
     mask = np.int64(slots.shape[0] - 1)
-    for row in range(size):
-        slot = np.int64(low[row]) & mask
-        while slots[slot] >= 0:
+    for row in range(first, end):
+        slot = np.int64(low[row] & np.uint64(mask))
+        while slots[slot] != 0:
             slot = (slot + 1) & mask
-        slots[slot] = row
+        slots[slot] = (np.int64(high[row] & np.uint64(_WORD)) & ~mask) | (row + 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def combine(first, second, scale, salt, out_number, out_at):
+    """Number the pairs (first, second) of all counters from 0 in the order of their first sight; return how many.
+
+    `out_number` gets each counter's number, `out_at` where each pair was seen first; `second` is below `scale`;
+    `salt` is a random odd number, so that nobody can choose pairs that crowd the slots.
+    """
+    bits = np.uint64(4)
+    while (np.int64(1) << np.int64(bits)) < 2 * first.shape[0]:
+        bits += np.uint64(1)
+    mask = (np.int64(1) << np.int64(bits)) - 1
+    slots = np.zeros(mask + 1, np.int64)
+    count = 0
+    for i in range(first.shape[0]):
+        pair = first[i] * scale + second[i]
+        slot = np.int64((np.uint64(pair) * salt) >> (np.uint64(64) - bits))
+        while slots[slot] != 0:
+            at = out_at[slots[slot] - 1]
+            if first[at] * scale + second[at] == pair:
+                break
+            slot = (slot + 1) & mask
+        if slots[slot] == 0:
+            out_at[count] = i
+            count += 1
+            slots[slot] = count
+        out_number[i] = slots[slot] - 1
+    return count
 
 
 @numba.njit(cache=True, nogil=True)

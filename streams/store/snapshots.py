@@ -1,9 +1,9 @@
 """Snapshots: a store saved at an offset, so that a restart replays only what came after.
 
 File ``<offset, 20 digits>.snapshot``: 8 bytes magic, 8 bytes header length, header (JSON: format, context, offset,
-seed, aggregate keys, exact values, column names with length), the columns' bytes, and the
-xxh3-128 of all that. Written to a temporary file, fsync, rename, fsync of the directory; the newest two are kept. A
-snapshot that cannot be trusted is skipped: the older one or the log itself takes over.
+seed, aggregate keys, exact values, column names with length), the columns' bytes (a column of nothing but zeros is
+left out), and the xxh3-128 of all that. Written to a temporary file, fsync, rename, fsync of the directory; the newest
+two are kept. A snapshot that cannot be trusted is skipped: the older one or the log itself takes over.
 """
 
 import os
@@ -11,18 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, BinaryIO
 
 import msgspec
 import numpy as np
 import structlog
 import xxhash
+from numpy.typing import NDArray
 
 from streams.failpoints import failpoint
 from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.columns import COLUMN_TYPES, Column, Rows
-from streams.store.partition_store import Catalog, PartitionStore
+from streams.store.partition_store import PartitionStore
+from streams.store.places import Catalog
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
@@ -53,6 +56,13 @@ class SnapshotUnusable(Exception):
     """The file is damaged, of another format or of another log."""
 
 
+_Length = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
 class _Header(msgspec.Struct):
     format: int
     context: Context
@@ -63,7 +73,8 @@ class _Header(msgspec.Struct):
     counted_by: list[tuple[str, str, str | None]]
     billed: list[tuple[tuple[str, str, str, int], dict[str, str]]]
     wide: list[tuple[int, str]]
-    columns: list[tuple[str, int]]
+    rows: _Length
+    columns: list[tuple[str, _Length]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,8 @@ class Image:
 def take(store: PartitionStore, context: Context) -> Image:
     """Copy the store's state; the only pause that a snapshot costs."""
     count = len(store.aggregates)
-    columns = {name: store.rows.used(name).copy() for name in COLUMN_TYPES}
+    used = {name: store.rows.used(name) for name in COLUMN_TYPES}
+    columns = {name: column.copy() for name, column in used.items() if column.any()}
     columns |= {_AGGREGATE_PREFIX + name: array[:count].copy() for name, array in store.aggregates.arrays.items()}
     header = _Header(
         format=FORMAT,
@@ -86,9 +98,10 @@ def take(store: PartitionStore, context: Context) -> Image:
         seed=store.seed,
         sequence=store.aggregates.sequence,
         keys=list(store.aggregates.keys),
-        counted_by=[(*name, counted) for name, counted in store.counted_by.items()],
+        counted_by=[(*name, counted) for name, counted in store.distinct.counted_by.items()],
         billed=list(store.billed.items()),
         wide=[(row, str(value)) for row, value in store.wide.items()],
+        rows=store.rows.size,
         columns=[(name, len(column)) for name, column in columns.items()],
     )
     return Image(header, columns)
@@ -137,50 +150,69 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Cont
     Raises:
         SnapshotUnusable: damaged, of another format, or of another epoch of the usage topic.
     """
-    data = memoryview(path.read_bytes())
-    header, body = _checked(data)
-    if header.context.epoch != epoch:
-        raise SnapshotUnusable(f"is of epoch {header.context.epoch}, this is epoch {epoch}")
-    columns, position = {}, 0
-    for name, length in header.columns:
-        kind = np.dtype(COLUMN_TYPES.get(name, np.int64))
-        size = length * kind.itemsize
-        columns[name] = np.frombuffer(body[position : position + size], kind)
-        position += size
-    store = PartitionStore(header.seed, catalog)
+    with path.open("rb") as file:
+        checksum = xxhash.xxh3_128()
+        header = _header(file, checksum, path.stat().st_size)
+        if header.context.epoch != epoch:
+            raise SnapshotUnusable(f"is of epoch {header.context.epoch}, this is epoch {epoch}")
+        store = PartitionStore(header.seed, catalog)
+        store.rows, arrays = _columns(file, checksum, header)
+        if file.read() != checksum.digest():
+            raise SnapshotUnusable("does not match its checksum")
+    store.rows.fill(header.rows)
     store.applied_offset = header.applied_offset
-    store.rows = Rows.load({name: columns[name] for name in COLUMN_TYPES})
-    arrays = {
-        name.removeprefix(_AGGREGATE_PREFIX): column.astype(np.int64)
-        for name, column in columns.items()
-        if name.startswith(_AGGREGATE_PREFIX)
-    }
     store.aggregates = Aggregates.load(header.keys, arrays, header.sequence)
-    store.counted_by = {(service, metric): counted for service, metric, counted in header.counted_by}
+    store.distinct.counted_by = {(service, metric): counted for service, metric, counted in header.counted_by}
     store.billed = dict(header.billed)
     store.wide = {row: Decimal(text) for row, text in header.wide}
     return store, header.context
 
 
-def _checked(data: memoryview) -> tuple[_Header, memoryview]:
-    """Return header and columns of a whole file, if it is what was written."""
-    if len(data) < len(_MAGIC) + 8 + _CHECKSUM_BYTES or data[: len(_MAGIC)] != _MAGIC:
+def _header(file: BinaryIO, checksum: xxhash.xxh3_128, size_bytes: int) -> _Header:
+    """Return the header of a file that is as long as its header says; nothing else is certain yet."""
+    start = file.read(len(_MAGIC) + 8)
+    length = int.from_bytes(start[len(_MAGIC) :], "little")
+    if start[: len(_MAGIC)] != _MAGIC or length > size_bytes:
         raise SnapshotUnusable("is no snapshot, or was cut off")
-    if xxhash.xxh3_128_digest(data[:-_CHECKSUM_BYTES]) != data[-_CHECKSUM_BYTES:]:
-        raise SnapshotUnusable("does not match its checksum")
-    start = len(_MAGIC) + 8
-    length = int.from_bytes(data[len(_MAGIC) : start], "little")
+    text = file.read(length)
     try:
-        header = msgspec.json.decode(data[start : start + length], type=_Header)
-    except msgspec.DecodeError as error:
-        raise SnapshotUnusable(f"has a header of another format ({error})") from error
-    if header.format != FORMAT:
-        raise SnapshotUnusable(f"has format {header.format}, this build reads {FORMAT}")
-    return header, data[start + length : -_CHECKSUM_BYTES]
+        version, header = msgspec.json.decode(text, type=_Version), None
+        if version.format == FORMAT:
+            header = msgspec.json.decode(text, type=_Header)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SnapshotUnusable(f"has no header that can be read ({error})") from error
+    if header is None:
+        raise SnapshotUnusable(f"has format {version.format}, this build reads {FORMAT}")
+    body = sum(length * _kind(name).itemsize for name, length in header.columns)
+    is_whole = size_bytes == len(start) + len(text) + body + _CHECKSUM_BYTES
+    if not is_whole or header.rows != dict(header.columns).get("low", 0):
+        raise SnapshotUnusable("was cut off, or its header is damaged")
+    checksum.update(start)
+    checksum.update(text)
+    return header
+
+
+def _columns(file: BinaryIO, checksum: xxhash.xxh3_128, header: _Header) -> tuple[Rows, dict[str, NDArray[np.int64]]]:
+    """Return rows, not indexed yet, and the arrays of the aggregates, read into the memory where they stay."""
+    rows = Rows(header.rows)
+    arrays = {}
+    for name, length in header.columns:
+        if name in COLUMN_TYPES:
+            column = rows.columns[name][: header.rows]
+        else:
+            column = arrays[name.removeprefix(_AGGREGATE_PREFIX)] = np.zeros(length, np.int64)
+        if len(column) != length or file.readinto(_bytes(column)) != column.nbytes:  # type: ignore[attr-defined]
+            raise SnapshotUnusable("was cut off, or its header is damaged")
+        checksum.update(_bytes(column))
+    return rows, arrays
+
+
+def _kind(name: str) -> np.dtype[np.generic]:
+    return np.dtype(COLUMN_TYPES.get(name, np.int64))
 
 
 def _bytes(column: Column) -> memoryview:
-    return np.ascontiguousarray(column).data.cast("B") if column.size else memoryview(b"")
+    return np.ascontiguousarray(column).data.cast("B") if column.size else memoryview(bytearray())
 
 
 def _sync_directory(directory: Path) -> None:

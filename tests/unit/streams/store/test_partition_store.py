@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pytest
 
 from schemas.catalog import Aggregation, IntervalUnit
@@ -190,7 +189,32 @@ def test_rows_survive_growth(sizes: list[int]) -> None:
         assert store.apply(offset, columns(*again)).duplicates == len(again)
     assert values(store) == [made]
     assert len(store.rows.slots) * 0.7 >= store.rows.size
-    assert np.count_nonzero(store.rows.slots >= 0) == store.rows.size
+
+
+def test_views_of_the_columns_outlive_growth() -> None:
+    """Who looks at a column meanwhile keeps what he has seen; the store goes on elsewhere."""
+    store, _ = store_of()
+    store.apply(0, columns(("acme", CODE, "k", JULY, 7)))
+    seen = store.rows.used("quantity")
+    store.apply(1, columns(*(("acme", CODE, f"k{i}", JULY, 1) for i in range(9000))))
+    store.apply(2, columns(("acme", CODE, "k", JULY, 8)))
+    assert seen.tolist() == [7_000_000]
+    assert values(store) == [9008]
+
+
+def test_rows_are_found_while_the_index_moves() -> None:
+    """Small batches after a growth: some rows are in the new index, some still in the former one."""
+    store, _ = store_of()
+    store.apply(0, columns(*(("acme", CODE, f"k{i}", JULY, 1) for i in range(45_870))))
+    made, seen = 45_870, 0
+    for offset in range(1, 40):
+        rows = [("acme", CODE, f"k{i}", JULY, 1) for i in (made, *range(offset % 997, made, 997))]
+        assert store.apply(offset, columns(*rows)).inserted == 1
+        made += 1
+        seen += len(store.rows.former) > 1
+    assert seen > 0
+    assert len(store.rows.former) == 1
+    assert values(store) == [made]
 
 
 def test_unknown_subscriptions_wait_and_are_placed_once_known() -> None:
@@ -261,5 +285,7 @@ def test_keys_that_only_look_alike_stay_apart() -> None:
 
 def test_the_seed_decides_the_hashes() -> None:
     """Nobody who does not know it can craft keys that collide."""
-    hashes = {int(PartitionStore(seed, CatalogView())._hashes(one("a", 1))[0][0]) for seed in range(10)}
-    assert len(hashes) == 10
+    stores = [PartitionStore(seed, CatalogView()) for seed in range(10)]
+    for store in stores:
+        store.apply(0, one("a", 1))
+    assert len({int(store.rows.used("low")[0]) for store in stores}) == 10

@@ -48,7 +48,7 @@ def test_what_was_not_published_yet_comes_back(tmp_path: Path) -> None:
     assert loaded is not None
     store, restored = loaded
     assert restored == context
-    assert (store.billed, store.counted_by) == (original.billed, original.counted_by)
+    assert (store.billed, store.distinct.counted_by) == (original.billed, original.distinct.counted_by)
     assert store.totals([0]) == filled(3).totals([0])
 
 

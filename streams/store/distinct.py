@@ -1,0 +1,90 @@
+"""What unique count counts: one 64-bit hash per row, of the metric's property or of the quantity without one."""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from schemas.catalog import Aggregation, Metric
+from schemas.money import format_decimal
+from streams.store.columns import Column
+from streams.store.counters import CounterArrays
+from streams.store.places import Catalog
+
+_MIXED = "\0"
+
+
+class Distinct:
+    """Makes the column `distinct` and remembers what it was made of.
+
+    counted_by: (service, metric) → what its rows hold since the first of them came; null: nothing.
+    """
+
+    def __init__(self, seed: int, catalog: Catalog) -> None:
+        self.counted_by: dict[tuple[str, str], str | None] = {}
+        self._seed = seed
+        self._catalog = catalog
+
+    def is_outdated(self) -> bool:
+        """Tell whether a metric now counts distinct values of something that its rows do not hold.
+
+        The catalog may learn of a metric after its first counters, or change what it counts. Rows keep a hash of one
+        property only, so such a store has to be made anew from the log.
+        """
+        for (service, code), counted in self.counted_by.items():
+            metric = self._catalog.metric(service, code)
+            if _is_unique(metric) and counted != _counted(metric):
+                return True
+        return False
+
+    def column(self, counters: CounterArrays, pair: Column, pair_at: Column) -> Column:
+        """Return the hash of each counter; zero where nothing is counted.
+
+        `pair` numbers the (owner, metric) of each counter, `pair_at` is where each of them stands first. Values that
+        do not fit their column have the hash of the value here, so that a resent one is recognised.
+        """
+        distinct = np.zeros(len(counters), np.uint64)
+        for position, exact in counters.wide.items():
+            distinct[position] = self._hash_of(format_decimal(exact))
+        known: dict[tuple[str, str], Metric | None] = {}
+        metrics = []
+        for owner, metric in zip(*counters.codes_at(pair_at), strict=True):
+            name = counters.owners[owner][0], counters.metrics[metric]
+            if name not in known:
+                known[name] = self._metric(*name)
+            metrics.append(known[name])
+        if not any(map(_is_unique, known.values())):
+            return distinct
+        unique = np.array([_is_unique(metric) for metric in metrics], np.bool_)
+        for position in np.flatnonzero(unique[pair]).tolist():
+            distinct[position] = self._hash_of(_value(counters, position, metrics[pair[position]]))
+        return distinct
+
+    def _metric(self, service: str, code: str) -> Metric | None:
+        metric = self._catalog.metric(service, code)
+        counted = _counted(metric)
+        if self.counted_by.setdefault((service, code), counted) != counted:
+            self.counted_by[service, code] = _MIXED
+        return metric
+
+    def _hash_of(self, value: str) -> int:
+        return xxhash.xxh3_64_intdigest(value.encode(), self._seed)
+
+
+def _value(counters: CounterArrays, position: int, metric: Metric | None) -> str:
+    if metric is None or not metric.unique_property:
+        return format_decimal(Decimal(counters.exact_quantity(position)))
+    properties: dict[str, Any] = (counters.properties[position] if counters.properties else None) or {}
+    return repr(properties.get(metric.unique_property))
+
+
+def _is_unique(metric: Metric | None) -> bool:
+    return metric is not None and metric.aggregation is Aggregation.UNIQUE_COUNT
+
+
+def _counted(metric: Metric | None) -> str | None:
+    """Return which property a metric counts the distinct values of: empty for the quantity, null for none."""
+    if metric is None or not _is_unique(metric):
+        return None
+    return metric.unique_property or ""

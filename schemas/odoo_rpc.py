@@ -181,15 +181,17 @@ class LineResult(TypedDict):
 
 
 class DeliveryRow(TypedDict):
-    """A webhook delivery as finance sees it; one per service and event."""
+    """A webhook delivery as finance sees it; one per event and endpoint."""
 
     service: str
     event_id: str
+    endpoint: int
     event_type: str
     payload: str
     state: Literal["pending", "delivered", "dead"]
     attempts: int
     next_retry_at: NotRequired[str | None]
+    last_status: NotRequired[int | None]
     last_error: NotRequired[str | None]
 
 
@@ -198,6 +200,21 @@ class DeliveryResult(TypedDict):
 
     event_id: str | None
     status: Literal["ok", "error"]
+    error: NotRequired[str]
+
+
+class ReplayRequest(TypedDict):
+    """A delivery that a person in Odoo wants made again; `id` is for the report."""
+
+    id: int
+    event_id: str
+    endpoint: int
+
+
+class ReplayReport(TypedDict):
+    """A replay is on its way, or `error` says why there is none."""
+
+    id: int
     error: NotRequired[str]
 
 
@@ -294,9 +311,13 @@ class OdooBilling:
         """Withdraw an unpaid invoice; its usage is invoiced again. To let usage go, make a credit note instead."""
         return cast("InvoiceAnswer | Refused", self._call("fc_void_invoice", service=service, invoice_id=invoice_id))
 
-    def retry_payment(self, service: str, invoice_id: int) -> InvoiceAnswer | Refused:
-        """Try to collect the amount due with the customer's saved payment method. Each call is one attempt."""
-        return cast("InvoiceAnswer | Refused", self._call("fc_retry_payment", service=service, invoice_id=invoice_id))
+    def retry_payment(self, service: str, invoice_id: int, request_id: str | None = None) -> InvoiceAnswer | Refused:
+        """Try to collect the amount due with the customer's saved payment method; once per `request_id`, if given.
+
+        While an attempt is under way it is answered and no second one made.
+        """
+        what = {"invoice_id": invoice_id, "request_id": request_id}
+        return cast("InvoiceAnswer | Refused", self._call("fc_retry_payment", service=service, **what))
 
     def create_credit_note(
         self, service: str, invoice_id: int, request_id: str, *, amount: str | None = None, reason: str | None = None
@@ -322,8 +343,16 @@ class OdooBilling:
         return cast("list[LineResult]", self._call("fc_upsert_lines", rows=list(rows)))
 
     def upsert_deliveries(self, rows: Sequence[DeliveryRow]) -> list[DeliveryResult]:
-        """Show webhook deliveries; a row replaces what was shown of its event."""
+        """Show webhook deliveries; a row replaces what was shown of its event and endpoint."""
         return cast("list[DeliveryResult]", self._call("fc_upsert_deliveries", rows=list(rows)))
+
+    def take_replays(self, limit: int = 50) -> list[ReplayRequest]:
+        """Deliveries that people want made again; what is not reported within two minutes is handed out again."""
+        return cast("list[ReplayRequest]", self._call("fc_take_replays", limit=limit))
+
+    def report_replays(self, rows: Sequence[ReplayReport]) -> None:
+        """End the requests of `take_replays`."""
+        self._call("fc_report_replays", rows=list(rows))
 
     def read_outbox(self, limit: int = 200) -> list[OutboxEvent]:
         """The oldest events that are not acknowledged yet, at most `limit`."""

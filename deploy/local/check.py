@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DIRECTORY = Path(".local/test")
+_ADDONS = ("deploy/odoo/addons/fusion_billing", "deploy/odoo/dev_addons/sale_subscription")
 _PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
     "lint": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "types": ("mypy",),
     "layers": ("lint-imports",),
+    "addons": ("pylint", "--rcfile=deploy/odoo/.pylintrc", "--score=n", *_ADDONS),
 }
 _ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from producers.gateway.catalog import CatalogView
 from producers.gateway.errors import ApiError, ErrorCode, too_large, unavailable
 from producers.gateway.intake import UsageIntake
+from producers.gateway.key_uses import KeyUses
 from producers.gateway.observer import Observer
 from producers.gateway.odoo import OdooCalls
 from producers.gateway.openapi import openapi_of
@@ -32,6 +33,7 @@ def create_app(
     catalog: CatalogView,
     odoo: OdooCalls,
     is_catalog_complete: Callable[[], bool] = lambda: True,
+    key_uses: KeyUses | None = None,
 ) -> FastAPI:
     """Return the app. It owns no connection: whoever made the ports closes them.
 
@@ -49,6 +51,7 @@ def create_app(
         intake=UsageIntake(settings.topic(USAGE), producer, catalog, settings.gateway_ack_timeout_s),
         odoo=odoo,
         rate_limit=RateLimit(settings.gateway_requests_per_s),
+        key_uses=key_uses or KeyUses(),
     )
     app.include_router(router)
     app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]

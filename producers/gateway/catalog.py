@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from pydantic import ValidationError
@@ -15,6 +16,13 @@ _log = structlog.get_logger("fusion.gateway")
 _KINDS = ("service/", "metric/", "charge/")
 
 Entry = Service | Metric | Charge
+
+
+class KeyOwner(NamedTuple):
+    """Whose a key is; `key_hash` is its SHA-256 in hex."""
+
+    service: str
+    key_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +63,18 @@ class CatalogView:
                 self._entries[key] = entry
             self._index = None
 
-    def service_of(self, api_key: str) -> str | None:
-        """Return the code of the active service that this raw key belongs to.
+    def owner_of(self, api_key: str) -> KeyOwner | None:
+        """Return the active service that this raw key belongs to.
 
         Every key on file is compared, each in constant time, so the answer takes equally long for any key.
         """
-        digest = hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest().encode()
+        digest = hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()
+        encoded = digest.encode()
         found: str | None = None
         for known, service in self._current().keys:
-            if hmac.compare_digest(known, digest):
+            if hmac.compare_digest(known, encoded):
                 found = service
-        return found
+        return None if found is None else KeyOwner(found, digest)
 
     def metric(self, service: str, code: str) -> Metric | None:
         """Return the metric a service means by `code`: its own, else the shared one, else None (not known yet)."""

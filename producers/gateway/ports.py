@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from producers.gateway.catalog import CatalogView
 from producers.gateway.errors import too_many_requests, unauthorized, unavailable
 from producers.gateway.intake import UsageIntake
+from producers.gateway.key_uses import KeyUses
 from producers.gateway.odoo import OdooCalls
 from producers.gateway.rate_limit import RateLimit
 from schemas.settings import Settings
@@ -26,6 +27,7 @@ class Ports:
     intake: UsageIntake
     odoo: OdooCalls
     rate_limit: RateLimit
+    key_uses: KeyUses
 
 
 async def ports_of(request: Request) -> Ports:
@@ -46,14 +48,15 @@ async def service_of(
     """Return the service that owns the request's key; nothing in the request itself can name another."""
     if not ports.is_catalog_complete():
         raise unavailable("the catalog is still being read")
-    service = ports.catalog.service_of(credentials.credentials if credentials else "")
-    if service is None or credentials is None:
+    owner = ports.catalog.owner_of(credentials.credentials if credentials else "")
+    if owner is None or credentials is None:
         raise unauthorized()
-    request.state.service = service
-    wait_s = ports.rate_limit.take(service, time.monotonic())
+    request.state.service = owner.service
+    ports.key_uses.note(owner.key_hash)
+    wait_s = ports.rate_limit.take(owner.service, time.monotonic())
     if wait_s:
         raise too_many_requests(wait_s)
-    return service
+    return owner.service
 
 
 CallingService = Annotated[str, Depends(service_of)]

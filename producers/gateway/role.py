@@ -9,6 +9,7 @@ import uvicorn
 
 from producers.gateway.app import create_app
 from producers.gateway.catalog import CatalogView
+from producers.gateway.key_uses import KeyUses, KeyUseTeller
 from producers.gateway.odoo import OdooCalls, TransportFactory
 from producers.kafka_client import CompactedReader, KafkaRecordProducer, ProducerLimits
 from producers.metrics import GATEWAY_UNACKED_RECORDS
@@ -30,7 +31,9 @@ class Gateway:
         limits = ProducerLimits(ack_timeout_s=settings.gateway_ack_timeout_s)
         self._producer = KafkaRecordProducer(settings, limits, topics=[settings.topic(USAGE)])
         self._odoo = OdooCalls(connect_odoo)
-        self.app = create_app(settings, self._producer, self._catalog, self._odoo, self._reader.is_caught_up)
+        key_uses = KeyUses()
+        self._key_uses = KeyUseTeller(key_uses, connect_odoo)
+        self.app = create_app(settings, self._producer, self._catalog, self._odoo, self._reader.is_caught_up, key_uses)
 
     def is_ready(self) -> bool:
         """Tell whether it has reached Kafka and read the catalog in full, so that keys can be judged.
@@ -44,12 +47,14 @@ class Gateway:
         GATEWAY_UNACKED_RECORDS.set_function(lambda: self._producer.unacked_records)
         self._producer.start()
         self._reader.start()
+        self._key_uses.start()
 
     def close(self) -> None:
         """Flush what is queued for Kafka, at most for the acknowledgement time-out, and disconnect."""
         self.app.state.ports.intake.close()
         self._producer.close(self._settings.gateway_ack_timeout_s)
         self._reader.stop()
+        self._key_uses.close()
         self._odoo.close()
 
     def run(self) -> None:

@@ -18,8 +18,9 @@ from schemas.topics import DELIVERIES
 from sinks import metrics
 from sinks.health import Health
 from sinks.kafka_client import GroupConsumer, Record
-from sinks.runner import Runner, when_available
+from sinks.runner import Runner, beside, when_available
 from sinks.webhooks.journal import read_journal
+from sinks.webhooks.odoo_replays import ReplayRequests
 
 log = structlog.get_logger()
 
@@ -75,11 +76,13 @@ def row_of(delivery: Delivery) -> DeliveryRow:
     return DeliveryRow(
         service=delivery.service,
         event_id=delivery.event_id,
+        endpoint=delivery.endpoint_id,
         event_type=delivery.event_type,
         payload=delivery.body,
         state=delivery.state.value,
         attempts=delivery.attempts,
         next_retry_at=None if due_at is None else format_instant(due_at),
+        last_status=delivery.last_status,
         last_error=error,
     )
 
@@ -91,7 +94,8 @@ def run(
     health: Health,
 ) -> None:
     """Follow the deliveries until `stop_event`. Kafka or Odoo away: waits and goes on by itself."""
-    with ExitStack() as closing:
+    replays = ReplayRequests(settings, OdooBilling(odoo_transport_factory(settings)))
+    with ExitStack() as closing, beside(replays.run, stop_event):
         consumer = when_available(lambda: _consumer(settings), stop_event)
         if consumer is None:
             return

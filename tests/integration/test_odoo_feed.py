@@ -3,6 +3,7 @@
 import gc
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from kafka import KafkaConsumer, TopicPartition
+from standardwebhooks import Webhook
 
 from deploy.adapters.odoo import OdooRpcTransport
 from producers import odoo_feed
@@ -21,6 +23,8 @@ from schemas.odoo_rpc import OdooTransport
 from schemas.sealing import open_sealed
 from schemas.settings import Settings, load
 from schemas.topics import CATALOG, EVENTS, Topic
+from sinks.webhooks.secrets import Secrets
+from sinks.webhooks.signing import Attempt, headers_of
 from tests.integration.odoo_harness import OdooBooks, make_books
 from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.odoo import OdooServer
@@ -175,6 +179,37 @@ def test_a_second_start_publishes_nothing_again(feed: Feed, books: OdooBooks, od
     [endpoint] = feed.catalog(Endpoint, books.service)
     assert [open_sealed(sealed, SECRET_KEY) for sealed in endpoint.sealed_secrets] == [facts["webhook_secret"]]
     assert not any(b"whsec_" in (record.value or b"") for record in before)
+
+
+def test_both_secrets_sign_while_one_replaces_the_other(feed: Feed, books: OdooBooks, odoo: OdooServer) -> None:
+    """Rotated in Odoo, sealed on the topic, opened by the webhook sink: either secret verifies; later only the new."""
+    service = service_id(odoo, books)
+    odoo.call("fusion.billing.service", "write", [service], {"webhook_url": "https://app.example/hooks"})
+
+    def secret() -> str:
+        [facts] = odoo.call("fusion.billing.service", "read", [service], ["webhook_secret"])
+        return str(facts["webhook_secret"])
+
+    def opened() -> list[str]:
+        [endpoint] = feed.catalog(Endpoint, books.service)
+        return Secrets(feed.settings).of(endpoint)
+
+    old = secret()
+    with feed.running() as ready:
+        assert ready.wait(WITHIN_S)
+        assert opened() == [old]
+        odoo.call("fusion.billing.service", "action_rotate_webhook_secret", [service])
+        new = secret()
+        assert new != old
+        wait_until(lambda: opened() == [new, old], WITHIN_S, "both secrets")
+        now_s = int(time.time())
+        headers = headers_of(Attempt("evt_1", "invoice.paid", b"{}", 1, now_s), opened())
+        for live in (new, old):
+            assert Webhook(live).verify(b"{}", headers) == {}
+        past = {"former_webhook_secret_until": "2026-01-01 00:00:00"}
+        odoo.call("fusion.billing.service", "write", [service], past)
+        odoo.run_job("fusion_billing.ir_cron_expire_secrets")
+        wait_until(lambda: opened() == [new], WITHIN_S, "the end of the overlap")
 
 
 def test_a_lifecycle_event_reaches_kafka_once_and_is_acknowledged(

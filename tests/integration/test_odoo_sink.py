@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
 from deploy.adapters.odoo import OdooRpcTransport
 from schemas.derived import Line, LineStatus
+from schemas.events import DeliveryState
 from sinks.health import Health
 from sinks.odoo import role
 from tests.integration.odoo_harness import OdooBooks, make_books
@@ -163,3 +165,35 @@ def test_webhook_deliveries_are_shown_in_odoo(pipeline: Pipeline, books: OdooBoo
 
     (row,) = wait_until(rows, 30, "the delivery is shown")
     assert (row["event_id"], row["state"], row["last_error"]) == ("shown", "pending", "the app answered 503")
+
+
+@pytest.mark.usefixtures("sink")
+def test_a_replay_asked_for_in_odoo_reaches_the_deliveries(
+    pipeline: Pipeline, books: OdooBooks, odoo: OdooServer
+) -> None:
+    """The button gives a dead delivery a new life on the topic; one that is not kept any more says so."""
+    dead = delivery("again").model_copy(update={"service": books.service, "state": DeliveryState.DEAD, "attempts": 8})
+    pipeline.publish_delivery(dead)
+
+    def shown(event_id: str) -> dict[str, Any]:
+        fields = ["state", "attempts", "last_error", "replay_requested_at"]
+        rows = odoo.call("fusion.billing.webhook", "search_read", [["event_id", "=", event_id]], fields)
+        assert len(rows) == 1, rows
+        return dict(rows[0])
+
+    row = wait_until(lambda: shown("again"), 30, "the delivery is shown")
+    [service] = odoo.call("fusion.billing.service", "search", [["code", "=", books.service]])
+    lost = {"service_id": service, "event_id": "lost", "endpoint": 1, "event_type": "x", "payload": "{}"}
+    lost_id = odoo.call("fusion.billing.webhook", "create", lost)
+    odoo.call("fusion.billing.webhook", "action_replay", [row["id"], lost_id])
+
+    def begins_anew() -> bool:
+        state = pipeline.deliveries()["again"]
+        assert (state.state, state.attempts) == (DeliveryState.PENDING, 0), state
+        assert (state.body, state.created_at > dead.created_at) == (dead.body, True)
+        now = shown("again")
+        assert (now["state"], now["attempts"], now["replay_requested_at"]) == ("pending", 0, False), now
+        return True
+
+    assert wait_until(begins_anew, 60, "the new life of the delivery")
+    assert "not kept any more" in wait_until(lambda: shown("lost")["last_error"], 30, "the reason")

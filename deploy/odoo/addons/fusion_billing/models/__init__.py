@@ -26,6 +26,7 @@ from . import fusion_billing_api_subscriptions
 from . import fusion_billing_api_keys
 from . import fusion_billing_api_invoices
 from . import fusion_billing_api_invoices_change
+from . import fusion_billing_api_payments
 from . import fusion_billing_api_lifecycle
 from . import fusion_billing_api_lines
 from . import fusion_billing_api_lines_apply

@@ -29,6 +29,12 @@ class AccountMove(models.Model):
     x_fc_request_id = fields.Char(
         string="Request ID", copy=False, readonly=True, help="The app's own id of its request for this document."
     )
+    x_fc_payment_asked_at = fields.Datetime(
+        string="Payment Asked At",
+        copy=False,
+        readonly=True,
+        help="When an app last had the invoice collected with the customer's saved payment method.",
+    )
 
     _x_fc_request_unique = models.UniqueIndex(
         "(x_fc_service_id, x_fc_request_id) WHERE x_fc_request_id IS NOT NULL",

@@ -1,7 +1,7 @@
 import base64
 
 from odoo import api, models
-from odoo.exceptions import UserError
+from odoo.exceptions import LockError, UserError
 
 from ..lib.numbers import from_float, money, plain
 from ..lib.times import format_instant
@@ -51,6 +51,8 @@ class FusionBillingApi(models.AbstractModel):
                 return {"status": "ok", **work()}
         except RowError as error:
             return {"status": "error", "error": str(error), **({"field": error.field} if error.field else {})}
+        except LockError:
+            raise  # another call works on it: the same call will succeed later
         except UserError as error:
             return {"status": "error", "error": str(error)}
 

@@ -1,13 +1,8 @@
-import logging
-
 from odoo import Command, api, fields, models
-from odoo.exceptions import UserError
 
 from ..lib.numbers import from_float, parse_decimal
 from .account_move import PAID
 from .fusion_billing_api import RowError
-
-_logger = logging.getLogger(__name__)
 
 LINES_MAX = 100
 PRICE_MAX = 10**9
@@ -22,16 +17,6 @@ class FusionBillingApi(models.AbstractModel):
         """Withdraw an unpaid invoice. Its usage is to be invoiced again; to let it go, make a credit note."""
         api_su = self._fc_enter()
         return api_su._fc_answer(lambda: api_su._fc_told(api_su._fc_void(api_su._fc_invoice(service, invoice_id))))
-
-    @api.model
-    def fc_retry_payment(self, service, invoice_id):
-        """Try once more to collect an unpaid invoice with the customer's saved payment method.
-
-        Returns:
-            ``{status: "ok", invoice, payment_state}``, the latter the new transaction's state.
-        """
-        api_su = self._fc_enter()
-        return api_su._fc_answer(lambda: api_su._fc_retry(api_su._fc_invoice(service, invoice_id)))
 
     @api.model
     def fc_create_credit_note(self, service, invoice_id, request_id, amount=None, reason=None):
@@ -90,48 +75,6 @@ class FusionBillingApi(models.AbstractModel):
             move.button_draft()
         move.button_cancel()
         return move
-
-    @api.model
-    def _fc_retry(self, move):
-        if move.state != "posted" or move.move_type != "out_invoice" or not move.amount_residual:
-            raise RowError("only a posted invoice with an amount due can be collected", "invoice_id")
-        tokens = self.env["payment.token"].search(
-            [
-                ("partner_id", "child_of", move.commercial_partner_id.id),
-                ("provider_id.company_id", "=", move.company_id.id),
-            ],
-            order="id desc",
-        )
-        token = move._fc_subscription().payment_token_id or tokens[:1]
-        if not token:
-            raise RowError("the customer has no saved payment method", "invoice_id")
-        # One attempt at a time: whoever comes second is told to come again, and then finds nothing due.
-        move.lock_for_update(allow_referencing=True)
-        transaction = self.env["payment.transaction"].create(
-            {
-                "provider_id": token.provider_id.id,
-                "payment_method_id": token.payment_method_id.id,
-                "token_id": token.id,
-                "operation": "offline",
-                "amount": move.amount_residual,
-                "currency_id": move.currency_id.id,
-                "partner_id": token.partner_id.id,
-                "invoice_ids": [Command.set(move.ids)],
-            }
-        )
-        transaction._charge_with_token()
-        if transaction.state == "done":
-            self._fc_post_process(transaction)
-        return {**self._fc_told(move), "payment_state": transaction.state}
-
-    @api.model
-    def _fc_post_process(self, transaction):
-        """Turn a collected payment into accounting now; what fails is left to Odoo's own job, never undone: money moved."""
-        try:
-            with self.env.cr.savepoint():
-                transaction._post_process()
-        except UserError as error:
-            _logger.warning("Payment %s is collected and to be booked by the job: %s", transaction.reference, error)
 
     @api.model
     def _fc_credit(self, move, request_id, amount, reason):

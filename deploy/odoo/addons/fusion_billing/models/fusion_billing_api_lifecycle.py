@@ -1,5 +1,5 @@
 from odoo import api, models
-from odoo.exceptions import UserError
+from odoo.exceptions import LockError, UserError
 
 from .fusion_billing_api import RowError
 from .sale_order_successor import RUNNING
@@ -40,6 +40,8 @@ class FusionBillingApi(models.AbstractModel):
                 change(order)
         except RowError as error:
             return {**result, "error": str(error), **({"field": error.field} if error.field else {})}
+        except LockError:
+            raise  # another call works on it: the same call will succeed later
         except UserError as error:
             return {**result, "error": str(error)}
         return {

@@ -1,4 +1,4 @@
-from odoo import models
+from odoo import fields, models
 
 from ..lib.numbers import money
 
@@ -6,6 +6,10 @@ from ..lib.numbers import money
 class PaymentTransaction(models.Model):
     _name = "payment.transaction"
     _inherit = ["payment.transaction", "fusion.billing.outbox.mixin"]
+
+    x_fc_request_id = fields.Char(
+        string="Request ID", copy=False, readonly=True, help="The app's own id of its request for this payment."
+    )
 
     def _fc_watched_fields(self):
         return frozenset({"state"})

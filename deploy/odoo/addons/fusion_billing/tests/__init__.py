@@ -7,6 +7,7 @@ from . import test_lines
 from . import test_lines_refused
 from . import test_policy
 from . import test_outbox
+from . import test_payments
 from . import test_service
 from . import test_subscription_contract
 from . import test_subscriptions

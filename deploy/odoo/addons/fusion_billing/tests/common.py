@@ -115,3 +115,21 @@ class FusionBillingCase(TransactionCase):
                 "taxes_id": [Command.clear()],
             }
         )
+
+
+class InvoiceCase(FusionBillingCase):
+    """A posted invoice of 100.00, and calls about it as an app makes them."""
+
+    def setUp(self):
+        super().setUp()
+        self.upsert_one("100.00")
+        self.invoice = self.freeze()
+        self.invoice.action_post()
+
+    def _call(self, method, service="test-maps", **arguments):
+        answer = getattr(self.api, method)(service=service, **arguments)
+        self.env.flush_all()
+        return answer
+
+    def _on_invoice(self, method, invoice=None, **arguments):
+        return self._call(method, invoice_id=(invoice or self.invoice).id, **arguments)

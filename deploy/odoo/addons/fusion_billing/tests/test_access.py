@@ -20,6 +20,8 @@ METHODS = {
     "fc_create_invoice": {"service": "test-maps", "customer": "x", "request_id": "x", "lines": []},
     "fc_upsert_lines": {"rows": []},
     "fc_upsert_deliveries": {"rows": []},
+    "fc_take_replays": {},
+    "fc_report_replays": {"rows": []},
     "fc_note_key_uses": {"rows": []},
     "fc_outbox_read": {},
     "fc_outbox_ack": {"ids": []},

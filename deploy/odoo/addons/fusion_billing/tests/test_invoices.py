@@ -3,26 +3,12 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
-from .common import FusionBillingCase
+from .common import InvoiceCase
 
 
 @tagged("post_install", "-at_install")
-class TestInvoices(FusionBillingCase):
+class TestInvoices(InvoiceCase):
     """The invoices as an app sees them, through the public methods."""
-
-    def setUp(self):
-        super().setUp()
-        self.upsert_one("100.00")
-        self.invoice = self.freeze()
-        self.invoice.action_post()
-
-    def _call(self, method, service="test-maps", **arguments):
-        answer = getattr(self.api, method)(service=service, **arguments)
-        self.env.flush_all()
-        return answer
-
-    def _on_invoice(self, method, invoice=None, **arguments):
-        return self._call(method, invoice_id=(invoice or self.invoice).id, **arguments)
 
     def _single(self, request_id="r1", lines=None, **arguments):
         product = self.env["product.product"].create(
@@ -162,33 +148,6 @@ class TestInvoices(FusionBillingCase):
         self.assertEqual(self._single(request_id="")["field"], "request_id")
         self.assertEqual(self._single(currency="XXX")["field"], "currency")
         self.assertEqual(self._call("fc_list_invoices")["total"], 1)
-
-    def test_payment_is_retried_with_the_saved_method(self):
-        if self.env["ir.module.module"]._get("payment_demo").state != "installed":
-            self.skipTest("payment_demo is not installed")
-        self.assertIn("no saved payment method", self._on_invoice("fc_retry_payment")["error"])
-        provider = self.env.ref("payment.payment_provider_demo")
-        provider.write({"state": "test", "allow_tokenization": True})
-        method = self.env["payment.method"].search([("code", "=", "demo")], limit=1)
-        token = self.env["payment.token"].create(
-            {
-                "provider_id": provider.id,
-                "payment_method_id": method.id,
-                "partner_id": self.invoice.partner_id.id,
-                "provider_ref": "saved",
-                "payment_details": "1234",
-                "demo_simulated_state": "error",
-            }
-        )
-        failed = self._on_invoice("fc_retry_payment")
-        self.assertEqual((failed["payment_state"], failed["invoice"]["payment_state"]), ("error", "not_paid"))
-        self.assertEqual(self.events()[-1], "invoice.payment_failed")
-        token.demo_simulated_state = "done"
-        paid = self._on_invoice("fc_retry_payment")
-        self.assertEqual(paid["payment_state"], "done")
-        self.assertIn(paid["invoice"]["payment_state"], ("paid", "in_payment"))
-        self.assertEqual(self.events()[-1], "invoice.paid")
-        self.assertEqual(self._on_invoice("fc_retry_payment")["field"], "invoice_id")
 
     def test_tax_of_another_province(self):
         if self.company.chart_template != "ca_2023":

@@ -1,0 +1,105 @@
+"""What the addon promises to calls that come at the same time, against a real Odoo."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from deploy.adapters.odoo import OdooRpcTransport
+from producers.gateway.key_uses import KeyUses
+from schemas.errors import OdooUnavailable
+from schemas.odoo_rpc import CustomerRow, OdooBilling, SingleInvoiceLine
+from schemas.settings import load
+from tests.integration.odoo_harness import OdooBooks, make_books
+from tests.stack.odoo import OdooServer
+
+pytestmark = pytest.mark.odoo
+
+CALLERS = 4
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="module")
+def books(odoo: OdooServer) -> OdooBooks:
+    """Return a service with one subscription."""
+    return make_books(odoo, 1)
+
+
+def billing(odoo: OdooServer) -> OdooBilling:
+    """Return a connection of the pipeline's user."""
+    return OdooBilling(OdooRpcTransport(load(odoo.variables())))
+
+
+def at_once(odoo: OdooServer, ask: Callable[[OdooBilling], Answer]) -> list[Answer]:
+    """Return the answers of callers that ask at the same time, each again as long as Odoo says that it may."""
+
+    def insist(_: int) -> Answer:
+        mine = billing(odoo)
+        for _attempt in range(60):
+            try:
+                return ask(mine)
+            except OdooUnavailable:
+                continue
+        raise AssertionError("Odoo put the call off sixty times")
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        return list(threads.map(insist, range(CALLERS)))
+
+
+def test_a_new_customer_that_comes_at_once_from_everywhere_is_one(odoo: OdooServer, books: OdooBooks) -> None:
+    """One partner and one link, also when two services meet the customer at the same time."""
+    other = f"{books.service}-b"
+    odoo.call("fusion.billing.service", "create", {"name": other, "code": other})
+    email = f"{secrets.token_hex(4)}@client.example"
+    rows = [CustomerRow(service=name, external_id="new", name="New", email=email) for name in (books.service, other)]
+    answers = at_once(odoo, lambda mine: mine.upsert_customers(rows))
+    partners = {result["partner_id"] for answer in answers for result in answer}
+    assert len(partners) == 1, answers
+    assert odoo.call("res.partner", "search_count", [["email", "=", email]]) == 1
+    assert odoo.call("fusion.billing.account.link", "search_count", [["partner_id", "in", list(partners)]]) == 2
+
+
+def test_a_payment_that_is_asked_for_twice_at_once_is_asked_for_once(odoo: OdooServer, books: OdooBooks) -> None:
+    """The customer's bank has not decided yet; each caller hears of the one attempt."""
+    invoice = _unpaid_invoice(odoo, books)
+    answers = at_once(odoo, lambda mine: mine.retry_payment(books.service, invoice))
+    assert [answer.get("payment_state") for answer in answers] == ["pending"] * CALLERS, answers
+    assert odoo.call("payment.transaction", "search_count", [["invoice_ids", "in", [invoice]]]) == 1
+
+
+def _unpaid_invoice(odoo: OdooServer, books: OdooBooks) -> int:
+    """Return a posted invoice of a customer whose saved payment method takes its time."""
+    provider = odoo.admin.id_of("payment.payment_provider_demo")
+    odoo.call("payment.provider", "write", [provider], {"state": "test", "allow_tokenization": True})
+    [method] = odoo.call("payment.method", "search", [["code", "=", "demo"]], limit=1)
+    product = odoo.call("product.product", "create", {"name": "Throttle removal", "type": "service"})
+    line = SingleInvoiceLine(product_id=product, quantity="1", unit_price="25.00")
+    answer = billing(odoo).create_invoice(books.service, "c1", secrets.token_hex(4), [line])
+    assert answer["status"] == "ok", answer
+    invoice: dict[str, Any] = dict(answer["invoice"])
+    [move] = odoo.call("account.move", "read", [invoice["id"]], ["partner_id"])
+    token = {"provider_id": provider, "payment_method_id": method, "partner_id": move["partner_id"][0]}
+    saved = {"provider_ref": "saved", "payment_details": "1234", "demo_simulated_state": "pending"}
+    odoo.call("payment.token", "create", token | saved)
+    return int(invoice["id"])
+
+
+def test_the_last_use_of_a_key_is_shown_and_publishes_nothing(odoo: OdooServer, books: OdooBooks) -> None:
+    """What the gateway notes reaches the key; the catalog, which the feed would publish, stays as it was."""
+    [service] = odoo.call("fusion.billing.service", "search", [["code", "=", books.service]])
+    key = odoo.call("fusion.billing.service", "action_generate_api_key", [service])
+
+    def service_facts() -> list[Any]:
+        found: list[Any] = odoo.call("fusion.billing.service", "read", [service], ["write_date", "key_ids"])
+        return found
+
+    [before] = service_facts()
+    uses = KeyUses(lambda: 1_793_000_000.0)
+    uses.note(hashlib.sha256(key.encode()).hexdigest())
+    uses.tell(billing(odoo))
+    [shown] = odoo.call("fusion.billing.service.key", "read", before["key_ids"], ["last_used_at"])
+    assert shown["last_used_at"] == "2026-10-26 07:33:20"
+    assert service_facts() == [before]

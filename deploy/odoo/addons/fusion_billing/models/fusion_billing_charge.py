@@ -80,8 +80,8 @@ class FusionBillingCharge(models.Model):
     def _compute_is_invoiced(self):
         invoiced = (
             self.env["sale.order.line"]
-            .sudo()
-            ._read_group(  # a billing manager may lack the right to see orders
+            .sudo()  # a billing manager may lack the right to see orders
+            ._read_group(
                 [("x_fc_charge_id", "in", self.ids), ("qty_invoiced", "!=", 0)], ["x_fc_charge_id"]
             )
         )
@@ -158,6 +158,7 @@ class FusionBillingCharge(models.Model):
     def _fc_create_product(self, vals):
         """Create the service product of a charge; its price is always the line's, its tax the company's default."""
         company = self.env["res.company"].browse(vals.get("company_id")) or self.env.company
+        # As superuser: a billing manager need not be allowed to create products.
         return (
             self.env["product.product"]
             .sudo()
@@ -182,6 +183,7 @@ class FusionBillingCharge(models.Model):
         base = f"{slug}.{self.metric_id.code}"[:58]
         if not slug or not CODE.fullmatch(base):
             base = f"charge-{self.id}"
+        # As superuser: codes are unique over all companies, the user's and others.
         taken = self.sudo().with_context(active_test=False)
         code, number = base, 1
         while taken.search_count([("code", "=", code)], limit=1):

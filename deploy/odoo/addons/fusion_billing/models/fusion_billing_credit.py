@@ -1,7 +1,5 @@
 from odoo import Command, api, fields, models
 
-from .sale_order_successor import GRACE_HOURS
-
 
 class FusionBillingCredit(models.Model):
     """Money owed to a customer because usage that was invoiced already turned out lower.
@@ -94,8 +92,7 @@ class FusionBillingCredit(models.Model):
     @api.model
     def _fc_make_due_credit_notes(self):
         """Give back what no later usage can use up, or what its service wants back at once, after the grace."""
-        parameter = self.env["ir.config_parameter"].sudo().get_param("fusion_billing.final_bill_grace_hours")
-        ripe = fields.Datetime.subtract(self.env.cr.now(), hours=float(parameter or GRACE_HOURS))
+        ripe = self.env.cr.now() - self.env["sale.order"]._fc_grace()
         due = self.search(
             [
                 ("state", "=", "pending"),

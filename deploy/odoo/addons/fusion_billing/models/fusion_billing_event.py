@@ -40,6 +40,7 @@ class FusionBillingEvent(models.Model):
     def _fc_flush(self):
         """Announce what the marked records have become. Runs before each commit and each savepoint."""
         marks = self.env.cr.precommit.data.pop(_MARKS, {})
+        # As superuser: whoever changed an invoice need not be allowed to see, or write, what the apps are told.
         for model, ids in marks.items():
             self.env[model].sudo().browse(sorted(ids)).exists()._fc_announce()
 

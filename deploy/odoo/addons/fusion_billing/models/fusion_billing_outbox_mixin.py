@@ -45,5 +45,6 @@ class FusionBillingOutboxMixin(models.AbstractModel):
         precommit = self.env.cr.precommit
         marks = precommit.data.setdefault(_MARKS, {})
         if not marks:
+            # As superuser, like the flush itself: it also outlives the user's environment.
             precommit.add(self.env["fusion.billing.event"].sudo()._fc_flush)
         marks.setdefault(self._name, set()).update(ids)

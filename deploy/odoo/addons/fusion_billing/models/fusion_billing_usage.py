@@ -87,6 +87,7 @@ class FusionBillingUsage(models.Model):
             usage.invoice_count = len(usage._fc_invoices())
 
     def _fc_invoices(self):
+        # As superuser: who looks at usage need not have the right to see orders.
         return self.sudo().line_ids.invoice_lines.move_id
 
     def action_open_invoices(self):
@@ -136,6 +137,7 @@ class FusionBillingUsage(models.Model):
     def action_undo_changes(self):
         """Give lines that people changed by hand the pipeline's amount again, as long as they are not invoiced."""
         self.check_access("write")
+        # As superuser, for the same reason.
         for usage in self.sudo():
             for line in usage.line_ids.filtered(lambda line: line._fc_is_changed_by_hand()):
                 if line._fc_is_frozen():

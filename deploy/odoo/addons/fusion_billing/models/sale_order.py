@@ -55,6 +55,7 @@ class SaleOrder(models.Model):
         """Add a free recurring line: a subscription without one cannot be confirmed, and a usage plan may have none."""
         self.ensure_one()
         name = self.env._("Subscription %s", self.x_fc_plan_code or self.plan_id.name)
+        # As superuser: a salesperson need not be allowed to create products.
         product = (
             self.env["product.product"]
             .sudo()
@@ -114,10 +115,14 @@ class SaleOrder(models.Model):
             if now in ("active", "paused"):
                 # An order may be given to a service after it was confirmed.
                 order._fc_ensure_external_id()
+                order._fc_admit_usage()
             event = order._fc_event_of(before, now)
             if event:
                 self.env["fusion.billing.event"]._fc_emit(event, order, order._fc_event_data())
+            if order.state == "cancel":
+                order._fc_refuse_open_usage()
             if now in ("renewed", "ended"):
+                # As superuser: whoever closes a subscription need not be allowed to start jobs.
                 self.env.ref("fusion_billing.ir_cron_settle_closed").sudo()._trigger()
             order.x_fc_announced = now
 

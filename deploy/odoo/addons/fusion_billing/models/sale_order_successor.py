@@ -36,12 +36,12 @@ class SaleOrder(models.Model):
         self.ensure_one()
         nothing = self.browse()
         if self.state != "sale":
-            return nothing, f"the subscription {self.name} is not in progress (its state is {self.state})"
+            return nothing, self._fc_not_in_progress(self.state)
         order = self
         if self.subscription_state in CLOSED:
             order = self._fc_successor() or self._fc_find_final_order()
         elif self.subscription_state not in RUNNING:
-            return nothing, f"the subscription {self.name} is not in progress (its state is {self.subscription_state})"
+            return nothing, self._fc_not_in_progress(self.subscription_state)
         if order.locked:
             return nothing, f"the order {order.name} is locked"
         return order, None
@@ -138,6 +138,22 @@ class SaleOrder(models.Model):
             final._fc_try(final._fc_invoice_final)
         self.env["fusion.billing.credit"]._fc_make_due_credit_notes()
 
+    def _fc_refuse_open_usage(self):
+        """Say on what a cancelled order has not invoiced yet that nobody is billed for it."""
+        for order in self:
+            _nothing, refusal = order._fc_destination()
+            order.x_fc_usage_ids.filtered(lambda usage: usage.state == "open").error = refusal
+
+    def _fc_admit_usage(self):
+        """Let what was refused only because the order was cancelled be billed, now that the order goes on."""
+        for order in self:
+            cancelled = order._fc_not_in_progress("cancel")
+            order.x_fc_usage_ids.filtered(lambda usage, error=cancelled: usage.error == error).error = False
+
+    def _fc_not_in_progress(self, state):
+        self.ensure_one()
+        return f"the subscription {self.name} is not in progress (its state is {state})"
+
     def _fc_try(self, work, *arguments):
         """Do one order's work in its own savepoint: a bad order does not hold up the others."""
         try:
@@ -155,12 +171,17 @@ class SaleOrder(models.Model):
             line._fc_move_to(destination)
 
     @api.model
+    def _fc_grace(self):
+        """Return how long final orders and stranded credits wait for late counters."""
+        # As superuser: system parameters are an administrator's to read.
+        hours = self.env["ir.config_parameter"].sudo().get_param("fusion_billing.final_bill_grace_hours")
+        return timedelta(hours=float(hours or GRACE_HOURS))
+
+    @api.model
     def _fc_due_final_orders(self):
         """Return final orders with something to invoice that did not change within the grace."""
-        parameter = self.env["ir.config_parameter"].sudo().get_param("fusion_billing.final_bill_grace_hours")
-        grace = timedelta(hours=float(parameter or GRACE_HOURS))
         finals = self.search([("x_fc_final_for_id", "!=", False), ("invoice_status", "=", "to invoice")])
-        ripe = self.env.cr.now() - grace
+        ripe = self.env.cr.now() - self._fc_grace()
         return finals.filtered(
             lambda order: (
                 all(line.write_date <= ripe for line in order.order_line)

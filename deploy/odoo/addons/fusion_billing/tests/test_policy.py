@@ -81,6 +81,41 @@ class TestPolicy(FusionBillingCase):
         self.assertEqual(sum(self.lines().mapped("price_unit")), 120)
         self.assertEqual(sum(self.lines(self._final()).mapped("price_unit")), 0)
 
+    # Cancelled
+
+    def test_cancelled_order_bills_nothing_and_says_so(self):
+        self.upsert_one("100.00")
+        self.order._action_cancel()
+        self.env.cr.flush()
+        self.assertEqual(self.usage().state, "parked")
+        self.assertIn("its state is cancel", self.usage().error)
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertFalse(self._final())
+        self.assertEqual(self.upsert_one("130.00", 2)["status"], "parked")
+        self.assertEqual(self.order.order_line.mapped("qty_to_invoice"), [0] * len(self.order.order_line))
+
+    def test_order_that_goes_on_after_all_bills_what_it_counted(self):
+        self.upsert_one("100.00")
+        self.order._action_cancel()
+        self.env.cr.flush()
+        self.assertEqual(self.usage().state, "parked")
+        self.order.action_draft()
+        self.order.action_confirm()
+        self.env.cr.flush()
+        self.assertEqual((self.usage().state, self.usage().error), ("open", False))
+        self.order.set_close()
+        self.assertEqual(self.upsert_one("130.00", 2)["order_id"], self._final().id, "closed instead of cancelled")
+
+    def test_credit_of_a_cancelled_order_is_given_back(self):
+        self.upsert_one("100.00")
+        self.freeze().action_post()
+        self.upsert_one("60.00", 2)
+        self.order._action_cancel()
+        self.env.cr.flush()
+        self._let_the_grace_pass()
+        self.env["sale.order"]._cron_fc_settle_closed()
+        self.assertEqual(self._credits().refund_id.amount_untaxed, 40)
+
     # Renewed
 
     def test_renewal_is_the_subscription_that_the_app_knows(self):

@@ -49,16 +49,21 @@ class Templates:
 
     def ensure(self) -> str:
         """The name of the database with everything installed; made if it is missing."""
-        base_key = fingerprint([*PACKAGES, *BASE_MODULES, _COUNTRY, _PROVINCE])
-
-        def base() -> str:
-            return self._ensure(f"fusion_base_{base_key}", self._install_base)
-
         addons = our_addons(self.odoo.addon_folders)
         if not addons:
-            return base()
-        ours_key = fingerprint([base_key, addons_fingerprint(self.odoo.addon_folders)])
-        return self._ensure(f"fusion_ours_{ours_key}", lambda name: self._install_ours(base(), name, addons))
+            return self.ensure_base()
+        ours_key = fingerprint([self._base_key, addons_fingerprint(self.odoo.addon_folders)])
+        return self._ensure(
+            f"fusion_ours_{ours_key}", lambda name: self._install_ours(self.ensure_base(), name, addons)
+        )
+
+    def ensure_base(self) -> str:
+        """The name of the database without our addons; made if it is missing."""
+        return self._ensure(f"fusion_base_{self._base_key}", self._install_base)
+
+    @property
+    def _base_key(self) -> str:
+        return fingerprint([*PACKAGES, *BASE_MODULES, _COUNTRY, _PROVINCE])
 
     def copy(self, template: str, name: str) -> None:
         """A new database and its attachments, equal to the template's."""

@@ -1,6 +1,7 @@
 """From the usage log into the store: each record once and in order, gaps filled from the log itself."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -10,10 +11,15 @@ from schemas import topics
 from schemas.errors import ConfigurationError
 from streams import metrics
 from streams.failpoints import failpoint
-from streams.intake import take_in
+from streams.intake import Intake
 from streams.records import LogRecord, Outgoing
+from streams.run_intake import take_in_run
 from streams.state import Neighbours, PartitionState
 from streams.store.partition_store import PartitionStore
+
+# A run of counters takes about 0.5 µs for each 45 bytes in containers, 3 µs for each record of one.
+_RUN_BYTES_MAX = 400_000
+_RECORD_BYTES = 100
 
 log = structlog.get_logger()
 
@@ -39,36 +45,59 @@ class LogFollower:
                 log.error("log.records_lost", partition=partition, applied=store.applied_offset, log_start=first)
             store.applied_offset = first - 1
 
-    async def apply(self, record: LogRecord) -> None:
-        """Apply one record to the partition's store: skip what it has, fill a gap from the log first."""
+    async def apply(self, records: Sequence[LogRecord]) -> None:
+        """Apply records, in the log's order, to the partition's store: skip what it has, fill gaps from the log."""
         store = self.state.store
-        if record.offset > store.applied_offset + 1:
-            await self.replay(store, record.offset)
-        if record.offset == store.applied_offset + 1:
-            self.apply_next(store, record)
+        records = [record for record in records if record.offset > store.applied_offset]
+        while records:
+            if records[0].offset > store.applied_offset + 1:
+                await self.replay(store, records[0].offset)
+            run = _consecutive(records)
+            self.apply_run(store, run)
+            records = records[len(run) :]
 
     async def replay(self, store: PartitionStore, end: int) -> None:
         """Bring a store up to `end` from the log itself; a range of nothing but markers is legal."""
         partition, start = self.state.partition, store.applied_offset + 1
         log.info("log.replaying", partition=partition, start=start, end=end)
         remaining = metrics.RESTORE_REMAINING.labels(partition)
-        async with aclosing(self.neighbours.log_reader.read(partition, start, end)) as records:
-            async for record in records:
-                if record.offset > store.applied_offset:
-                    self.apply_next(store, record)
-                    failpoint("replay.applied")
-                    remaining.set(end - record.offset)
-                await asyncio.sleep(0)
+        async with aclosing(self.neighbours.log_reader.fetches(partition, start, end)) as fetches:
+            async for fetched in fetches:
+                for run in runs(fetched):
+                    new = [record for record in run if record.offset > store.applied_offset]
+                    if new:
+                        self.apply_run(store, new)
+                        failpoint("replay.applied")
+                        remaining.set(end - 1 - store.applied_offset)
+                    await asyncio.sleep(0)
         remaining.set(0)
         store.applied_offset = max(store.applied_offset, end - 1)
 
     def apply_next(self, store: PartitionStore, record: LogRecord) -> None:
         """Decode, check and apply one record in one step; bad input never stops the partition."""
-        neighbours, settings = self.neighbours, self.neighbours.settings
-        intake = take_in(record, settings.topic(topics.USAGE), neighbours.partitions, neighbours.catalog)
+        self.apply_run(store, [record])
+
+    def apply_run(self, store: PartitionStore, records: Sequence[LogRecord]) -> None:
+        """Decode, check and apply records in one step; equal to applying each by itself."""
+        neighbours, topic = self.neighbours, self.neighbours.settings.topic(topics.USAGE)
+        taken = take_in_run(records, topic, neighbours.partitions, neighbours.catalog)
         failpoint("apply.decoded")
-        applied = store.apply(record.offset, intake.counters)
+        last_offset = records[-1].offset
+        applied = [store.apply_arrays(last_offset, counters) for counters in taken.counters]
+        store.applied_offset = last_offset
         failpoint("apply.counted")
+        for record, intake in taken.intakes:
+            self._note(record, intake)
+        self.state.outbox.put(last_offset, ())
+        failpoint("apply.noted")
+        for outcome in ("inserted", "replaced", "duplicates", "superseded"):
+            metrics.COUNTERS_APPLIED.labels(outcome).inc(sum(getattr(each, outcome) for each in applied))
+        metrics.COUNTERS_STRADDLING.inc(sum(each.straddling for each in applied))
+        metrics.APPLIED_OFFSET.labels(self.state.partition).set(last_offset)
+
+    def _note(self, record: LogRecord, intake: Intake) -> None:
+        """Put a record's refused and stray counters into the outbox."""
+        settings = self.neighbours.settings
         outgoing = [Outgoing(settings.topic(topics.USAGE), None, batch, home) for home, batch in intake.strays]
         if intake.rejected is not None:
             value = intake.rejected.model_dump_json().encode()
@@ -76,9 +105,24 @@ class LogFollower:
             for refusal in intake.rejected.refusals:
                 metrics.COUNTERS_REJECTED.labels(refusal.reason.value).inc()
         self.state.outbox.put(record.offset, outgoing)
-        failpoint("apply.noted")
         metrics.COUNTERS_FORWARDED.inc(intake.stray_count)
-        for outcome in ("inserted", "replaced", "duplicates", "superseded"):
-            metrics.COUNTERS_APPLIED.labels(outcome).inc(getattr(applied, outcome))
-        metrics.COUNTERS_STRADDLING.inc(applied.straddling)
-        metrics.APPLIED_OFFSET.labels(self.state.partition).set(record.offset)
+
+
+def runs(records: Sequence[LogRecord]) -> Iterator[Sequence[LogRecord]]:
+    """Cut records into runs that take a few milliseconds each: the event loop has other work as well."""
+    start, size_bytes = 0, 0
+    for at, record in enumerate(records):
+        size_bytes += len(record.value or b"") + _RECORD_BYTES
+        if size_bytes > _RUN_BYTES_MAX:
+            yield records[start : at + 1]
+            start, size_bytes = at + 1, 0
+    if start < len(records):
+        yield records[start:]
+
+
+def _consecutive(records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+    """Return the records up to the first gap."""
+    first = records[0].offset
+    if records[-1].offset - first == len(records) - 1:
+        return records
+    return [record for at, record in enumerate(records) if record.offset - first == at]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from schemas.settings import Settings
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher, LogReader
+from streams.log_follower import runs
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
 from streams.state import Neighbours
@@ -23,7 +24,6 @@ _PATIENCE_S = 120.0
 
 log = structlog.get_logger()
 
-_BREATH_S = 0.005
 _Result = TypeVar("_Result")
 
 
@@ -89,25 +89,22 @@ class Meter:
                 await worker.pause()
                 self._idle[partition] = worker
 
-    async def apply(self, partition: int, records: Iterable[LogRecord]) -> bool:
+    async def apply(self, partition: int, records: Sequence[LogRecord]) -> bool:
         """Apply records of one partition in their order; false once it is not ours: the rest is someone else's."""
-        breath = time.monotonic()
-        for record in records:
-            if not await self._apply_one(partition, record):
+        for run in runs(records):
+            if not await self._apply_run(partition, run):
                 return False
-            if time.monotonic() - breath > _BREATH_S:
-                # A fetch may hold a second's work; publishing, snapshots and rebalances must not wait for that.
-                await asyncio.sleep(0)
-                breath = time.monotonic()
+            # A fetch may hold a second's work; publishing, snapshots and rebalances must not wait for that.
+            await asyncio.sleep(0)
         failpoint("fetch.applied")
         return True
 
-    async def _apply_one(self, partition: int, record: LogRecord) -> bool:
+    async def _apply_run(self, partition: int, records: Sequence[LogRecord]) -> bool:
         while (worker := self._workers.get(partition)) is not None:
             try:
-                await worker.apply(record)
+                await worker.apply(*records)
             except BrokerUnavailable as error:
-                # Filling a gap, or emptying a full outbox, needs the broker; the record stays ours until that works.
+                # Filling a gap, or emptying a full outbox, needs the broker; the records stay ours until that works.
                 log.warning("apply.postponed", partition=partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
             except Exception as error:

@@ -99,13 +99,13 @@ class PartitionWorker:
         failpoint("close.paused")
         await self.snapshot()
 
-    async def apply(self, record: LogRecord) -> None:
-        """Apply one record of the log: skip what the store has, fill a gap from the log first."""
+    async def apply(self, *records: LogRecord) -> None:
+        """Apply records in the log's order: skip what the store has, fill a gap from the log first."""
         async with self.state.applying:
             if self.state.outbox.is_full:
                 await self.flush()
             await self._make_anew()
-            await self.log_follower.apply(record)
+            await self.log_follower.apply(records)
 
     def catalog_changed(self, touched: Touched) -> None:
         """Move and mark what a catalog change touches; new terms leave invoiced periods alone."""

@@ -15,6 +15,12 @@ class Metrics(Protocol):
         ...
 
 
+def forbids_negative(catalog: Metrics, service: str, code: str) -> bool:
+    """Tell whether a metric is known and allows no negative quantity."""
+    metric = catalog.metric(service, code)
+    return metric is not None and not metric.allow_negative
+
+
 def screen(counters: CounterColumns, catalog: Metrics) -> tuple[CounterColumns, list[RefusedCounter]]:
     """Return the counters that their metrics allow, and the refused ones.
 
@@ -23,9 +29,7 @@ def screen(counters: CounterColumns, catalog: Metrics) -> tuple[CounterColumns, 
     if not counters.keys or min(counters.quantities) >= 0:
         return counters, []
     forbidding = {
-        number
-        for number, code in enumerate(counters.metrics)
-        if (metric := catalog.metric(counters.service, code)) and not metric.allow_negative
+        number for number, code in enumerate(counters.metrics) if forbids_negative(catalog, counters.service, code)
     }
     bad = {
         position

@@ -44,7 +44,14 @@ class LogReader:
             return first[place], end[place]
 
     async def read(self, partition: int, start: int, end: int) -> AsyncGenerator[LogRecord, None]:
-        """Yield the records of [start, end); iterate to the end or close the iterator.
+        """Yield the records of [start, end); iterate to the end or close the iterator."""
+        async with contextlib.aclosing(self.fetches(partition, start, end)) as fetches:
+            async for records in fetches:
+                for record in records:
+                    yield record
+
+    async def fetches(self, partition: int, start: int, end: int) -> AsyncGenerator[list[LogRecord], None]:
+        """Yield the records of [start, end) as they come, many at a time; iterate to the end or close the iterator.
 
         Offsets may be missing: transaction markers and aborted records occupy some. A range that holds nothing
         but those ends as well, since the reader's position is what is compared, not the last record's offset.
@@ -54,10 +61,8 @@ class LogReader:
             consumer.assign([place])
             consumer.seek(place, start)
             while await consumer.position(place) < end:
-                for record in (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ()):
-                    if record.offset >= end:
-                        return
-                    yield LogRecord(partition, record.offset, record.key, record.value)
+                fetched = (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ())
+                yield [LogRecord(partition, each.offset, each.key, each.value) for each in fetched if each.offset < end]
 
     async def follow(self, partition: int, start: int) -> AsyncGenerator[LogRecord, None]:
         """Yield the records from `start` on, for ever, on a connection of its own."""

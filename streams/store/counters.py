@@ -96,9 +96,9 @@ def merged(parts: Sequence[CounterArrays]) -> CounterArrays:
     if any(part.properties for part in parts):
         properties = [each for part in parts for each in part.properties or [None] * len(part)]
     return CounterArrays(
-        owner=np.concatenate([_recoded(part.owners, owners)[part.owner] for part in parts]),
-        metric=np.concatenate([_recoded(part.metrics, metrics)[part.metric] for part in parts]),
-        period=np.concatenate([_recoded(part.periods, periods)[part.period] for part in parts]),
+        owner=np.concatenate([recoded(part.owners, owners)[part.owner] for part in parts]),
+        metric=np.concatenate([recoded(part.metrics, metrics)[part.metric] for part in parts]),
+        period=np.concatenate([recoded(part.periods, periods)[part.period] for part in parts]),
         owners=list(owners),
         metrics=list(metrics),
         periods=list(periods),
@@ -112,6 +112,6 @@ def merged(parts: Sequence[CounterArrays]) -> CounterArrays:
     )
 
 
-def _recoded(names: Sequence[Any], numbers: dict[Any, int]) -> Integers:
+def recoded(names: Sequence[Any], numbers: dict[Any, int]) -> Integers:
     """Return each name's number in the common dictionary, which takes in the new ones."""
     return np.fromiter([numbers.setdefault(name, len(numbers)) for name in names], np.int64, len(names))

@@ -13,14 +13,14 @@ SCALE_DIGITS = 6
 _SCALE = 10**SCALE_DIGITS
 # Half of the range stays free, so that the difference of two quantities fits as well.
 _FIXED_MAX = 2**62
-_WHOLE_MAX = _FIXED_MAX // _SCALE
+WHOLE_MAX = _FIXED_MAX // _SCALE
 
 
 def to_fixed(quantities: Sequence[int | Decimal]) -> tuple[NDArray[np.int64], dict[int, Decimal]]:
     """Return the quantities times 10^6, and by position those that do not fit (there the array holds `WIDE`)."""
     if all(type(quantity) is int for quantity in quantities):
         whole = np.array(quantities, dtype=object if _any_huge(quantities) else np.int64)
-        if whole.dtype == np.int64 and whole.size and abs(whole.min()) <= _WHOLE_MAX and abs(whole.max()) <= _WHOLE_MAX:
+        if whole.dtype == np.int64 and whole.size and abs(whole.min()) <= WHOLE_MAX and abs(whole.max()) <= WHOLE_MAX:
             return whole * _SCALE, {}
     wide: dict[int, Decimal] = {}
     fixed = np.empty(len(quantities), np.int64)

@@ -28,12 +28,12 @@ class ScriptedLog:
         """First offset and end."""
         return self.first, self.end
 
-    async def read(self, partition: int, start: int, end: int) -> AsyncGenerator[LogRecord, None]:
-        """The records of a range."""
+    async def fetches(self, partition: int, start: int, end: int) -> AsyncGenerator[list[LogRecord], None]:
+        """The records of a range, at most two at a time."""
         self.reads.append((start, end))
-        for offset, value in sorted(self.records.items()):
-            if max(start, self.first) <= offset < end:
-                yield LogRecord(partition, offset, None, value)
+        wanted = [offset for offset in sorted(self.records) if max(start, self.first) <= offset < end]
+        for at in range(0, len(wanted), 2):
+            yield [LogRecord(partition, offset, None, self.records[offset]) for offset in wanted[at : at + 2]]
 
 
 @dataclass(slots=True)

@@ -15,6 +15,8 @@ from schemas.catalog import Aggregation, IntervalUnit
 from schemas.wire import from_micros
 from streams.store import snapshots
 from streams.store.aggregates import UNASSIGNED
+from streams.store.columns import COLUMN_TYPES
+from streams.store.counters import CounterArrays, merged
 from streams.store.partition_store import PartitionStore
 from tests.unit.streams.catalogs import SERVICE, columns, forget, metric, plan, subscription, tell, view
 from tests.unit.streams.store.naive import NaiveStore, Value
@@ -37,6 +39,8 @@ TIMES = [
     if (month, day) != (6, 31)
 ]
 EPOCH = 3
+
+Row = tuple[str, str, str, int, int | Decimal, int, str | None]
 
 quantities = st.one_of(
     st.integers(-5, 5),
@@ -74,18 +78,25 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         orders = [self._order(name) for name in ("alpha", "beta")]
         self.catalog: CatalogView = view(plan(1), plan(2, unit=IntervalUnit.YEAR), *metrics, *orders)
-        self.store = PartitionStore(seed, self.catalog)
+        self.store, self.twin = PartitionStore(seed, self.catalog), PartitionStore(seed, self.catalog)
 
-    @rule(rows=st.lists(counters, max_size=12), gap=st.integers(0, 2))
-    def apply(self, rows: list[tuple[str, str, str, int, int | Decimal, int, str | None]], gap: int) -> None:
-        """One usage record; offsets may be missing."""
-        self.offset += 1 + gap
-        batch = columns(
-            *((row[0], row[1], row[2], row[3], row[4]) for row in rows),
-            revisions=[row[5] for row in rows],
-            properties=[{"seat": row[6]} for row in rows],
-        )
-        self.store.apply(self.offset, batch)
+    @rule(run=st.lists(st.tuples(st.lists(counters, max_size=8), st.integers(0, 2)), min_size=1, max_size=3))
+    def apply(self, run: list[tuple[list[Row], int]]) -> None:
+        """Usage records, to the twin in one step; offsets may be missing."""
+        steps = []
+        for rows, gap in run:
+            self.offset += 1 + gap
+            batch = columns(
+                *((row[0], row[1], row[2], row[3], row[4]) for row in rows),
+                revisions=[row[5] for row in rows],
+                properties=[{"seat": row[6]} for row in rows],
+            )
+            self.store.apply(self.offset, batch)
+            steps.append(CounterArrays.of(batch, self.offset))
+            self._tell_the_model(rows)
+        self.twin.apply_arrays(self.offset, merged(steps))
+
+    def _tell_the_model(self, rows: list[Row]) -> None:
         for position, (name, code, key, time, quantity, revision, seat) in enumerate(rows):
             # The seat is looked at where the metric asks for it, and nowhere else.
             counted = seat if KINDS[code] is Aggregation.UNIQUE_COUNT else None
@@ -113,6 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.store.aggregates.unmark(number, mark - 1)
             assert number in {dirty for dirty, _ in self.store.aggregates.marked()}
             self.store.aggregates.unmark(number, mark)
+            self.twin.aggregates.unmark(number, mark)
             assert number not in {dirty for dirty, _ in self.store.aggregates.marked()}
 
     @rule()
@@ -133,7 +145,8 @@ class StoreMachine(RuleBasedStateMachine):
     def start_over_from_the_catalog(self) -> None:
         """Assigning everything anew changes nothing while the catalog does not."""
         before = self._totals()
-        self.store.reassign(range(len(self.store.aggregates)))
+        for store in (self.store, self.twin):
+            store.reassign(range(len(store.aggregates)))
         assert self._totals() == before
 
     @invariant()
@@ -141,6 +154,20 @@ class StoreMachine(RuleBasedStateMachine):
         """Every total, and nothing besides."""
         if self.offset >= 0:
             assert self._totals() == self.model.totals(KINDS)
+
+    @invariant()
+    def the_twin_has_the_same_state(self) -> None:
+        """Row by row and aggregate by aggregate, however the records were cut into steps and whatever was reloaded."""
+        if self.offset >= 0:
+            assert self.twin.applied_offset == self.store.applied_offset
+            assert (self.twin.wide, self.twin.rows.size) == (self.store.wide, self.store.rows.size)
+            assert self.twin.distinct.counted_by == self.store.distinct.counted_by
+            assert self.twin.aggregates.keys == self.store.aggregates.keys
+            size = len(self.store.aggregates)
+            for name, array in self.store.aggregates.arrays.items():
+                assert array[:size].tolist() == self.twin.aggregates.arrays[name][:size].tolist(), name
+            for name in COLUMN_TYPES:
+                assert self.store.rows.used(name).tolist() == self.twin.rows.used(name).tolist(), name
 
     def teardown(self) -> None:
         """Remove the snapshots."""
@@ -162,7 +189,8 @@ class StoreMachine(RuleBasedStateMachine):
     def _changed(self, touched: frozenset[tuple[str, str]]) -> None:
         for service, name in touched:
             assert service == SERVICE
-            self.store.reassign_subscription(service, name)
+            for store in (self.store, self.twin):
+                store.reassign_subscription(service, name)
 
     def _order(self, name: str, *, yearly: bool = False):  # type: ignore[no-untyped-def]  # noqa: ANN202
         return subscription(IDS[name], external_id=name, plan=2 if yearly else 1, anchor=date(2026, 1, 1))

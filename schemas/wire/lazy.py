@@ -1,0 +1,151 @@
+"""Batches decoded only as far as they must be looked at one by one, for a reader of many: the meter.
+
+Of columns the dictionaries are read and checked, the long columns stay JSON text for a compiled reader. Of counters as
+objects, those of a whole run of records are checked together. As on the fast path, raising costs time, never counters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from schemas.usage import COUNTERS_MAX, SCHEMA_VERSION
+from schemas.wire import checks
+from schemas.wire.checks import Properties
+from schemas.wire.repeats import check_names, holds_only
+
+_TOP = ("schema_version", "service", "counters", "columns")
+
+
+class LazyRow(msgspec.Struct, gc=False):
+    """A counter as an object."""
+
+    subscription: str
+    metric: str
+    quantity: int | str
+    period_start: str
+    period_end: str
+    idempotency_key: str
+    revision: int | UnsetType = UNSET
+    properties: Properties | UnsetType = UNSET
+
+
+class LazyColumns(msgspec.Struct, gc=False):
+    """Counters as columns; what is raw is valid JSON and nothing more."""
+
+    subscriptions: list[str]
+    metrics: list[str]
+    periods: list[tuple[str, str]]
+    subscription: Raw
+    metric: Raw
+    period: Raw
+    keys: Raw
+    quantities: Raw
+    revisions: Raw | UnsetType = UNSET
+    properties: list[Properties | None] | UnsetType | None = UNSET
+
+
+class LazyBatch(msgspec.Struct, gc=False):
+    """A usage batch of either form."""
+
+    service: str
+    schema_version: int | UnsetType = UNSET
+    counters: list[LazyRow] | UnsetType = UNSET
+    columns: LazyColumns | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Counters of a run of records, one list per field; `services` and `sizes` have an entry for each record."""
+
+    services: list[str]
+    sizes: list[int]
+    subscriptions: list[str]
+    metrics: list[str]
+    quantities: Sequence[int | Decimal]
+    periods: list[tuple[int, int]]
+    keys: list[str]
+    revisions: list[int]
+    properties: list[Properties | None] | None
+
+
+read = msgspec.json.Decoder(LazyBatch).decode
+"""Decode a value by its types; raises msgspec.DecodeError, or ValueError for what is no UTF-8."""
+
+
+def check_columns(batch: LazyBatch, columns: LazyColumns) -> None:
+    """Check everything about a batch in columns that is not raw."""
+    _check_top(batch.service, batch.schema_version)
+    if batch.counters is not UNSET:
+        raise ValueError("both forms")
+    checks.check_ids(columns.subscriptions)
+    for metric in columns.metrics:
+        checks.code(metric)
+
+
+def check_strings(value: bytes, batch: LazyBatch, columns: LazyColumns, size: int) -> None:
+    """Raise if a field may occur twice, given that the raw columns hold `size` plain keys and no other text."""
+    optional = (batch.schema_version, columns.revisions, columns.properties)
+    names = 2 + 8 + sum(field is not UNSET for field in optional)
+    dictionaries = len(columns.subscriptions) + len(columns.metrics) + 2 * len(columns.periods)
+    strings = names + 1 + dictionaries + size + _texts(columns.properties or ())
+    if not holds_only(value, strings):
+        if columns.properties:
+            raise ValueError("names of properties may occur twice")
+        check_names(value, dict.fromkeys((*_TOP, *LazyColumns.__struct_fields__)))
+
+
+def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
+    """Return the counters of a run of batches of objects, checked together."""
+    for service, version in {(batch.service, batch.schema_version) for batch in batches}:
+        _check_top(service, version)
+    if any(batch.counters is UNSET or batch.columns is not UNSET for batch in batches):
+        raise ValueError("neither form, or both")
+    rows = [row for batch in batches for row in batch.counters]  # type: ignore[union-attr]
+    sizes = [len(batch.counters) for batch in batches]  # type: ignore[arg-type]
+    if not (min(sizes) >= 1 and max(sizes) <= COUNTERS_MAX):
+        raise ValueError("too few or too many counters")
+    found = Rows(
+        services=[batch.service for batch in batches],
+        sizes=sizes,
+        subscriptions=[row.subscription for row in rows],
+        metrics=[row.metric for row in rows],
+        quantities=checks.quantities([row.quantity for row in rows]),
+        periods=[checks.interval(row.period_start, row.period_end) for row in rows],
+        keys=[row.idempotency_key for row in rows],
+        revisions=[0 if row.revision is UNSET else row.revision for row in rows],
+        properties=checks.properties([row.properties or None for row in rows], len(rows)),
+    )
+    joined = b"".join(values)
+    if not joined.isascii():
+        joined.decode()  # Values end where a character ends, as they are JSON objects: all are UTF-8, or one is not.
+    if not holds_only(joined, _strings(batches, rows, found)):
+        raise ValueError("a field may occur twice, or there are others")
+    checks.check_ids(found.subscriptions)
+    checks.check_ids(found.keys)
+    checks.check_revisions(found.revisions)
+    for metric in set(found.metrics):
+        checks.code(metric)
+    return found
+
+
+def _strings(batches: Sequence[LazyBatch], rows: Sequence[LazyRow], found: Rows) -> int:
+    """Return how many strings, names included, batches of objects have that hold nothing else."""
+    versions = sum([batch.schema_version is not UNSET for batch in batches])
+    revisions = sum([row.revision is not UNSET for row in rows])
+    properties = sum([row.properties is not UNSET for row in rows]) + _texts(found.properties or ())
+    quantities = sum([type(row.quantity) is str for row in rows])
+    return 3 * len(batches) + versions + 11 * len(rows) + revisions + properties + quantities
+
+
+def _check_top(service: str, version: int | UnsetType) -> None:
+    if version not in (SCHEMA_VERSION, UNSET):
+        raise ValueError("another schema version")
+    checks.code(service)
+
+
+def _texts(properties: Sequence[Properties | None]) -> int:
+    """Return how many strings there are in properties, names included."""
+    return sum(len(each) + list(map(type, each.values())).count(str) for each in properties if each)

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
-from schemas.catalog import Aggregation, ChargeModel
+from schemas.catalog import Aggregation, ChargeModel, Tier
 from schemas.identifiers import Code, ExternalId, overage_key, total_key
 from schemas.money import DECIMAL_PATTERN, DERIVED_DIGITS_MAX, format_decimal, parse_decimal
 from schemas.usage import Instant
@@ -77,7 +77,8 @@ class Overage(_Derived):
     """Value of `billing.overage.v1`: one charge applied to one total, with the terms that gave the amount.
 
     `billable_units` is what the charge prices (standard, volume, graduated: the units over `quota`; package: all);
-    `batches` the started batches; `amount` is rounded once to `currency`.
+    `batches` the started batches; `amount` is rounded once to `currency`. A charge that has ceased to apply ends with
+    a record in which quota, price and amount are 0.
     """
 
     charge: Code
@@ -91,6 +92,7 @@ class Overage(_Derived):
     amount: Exact
     currency: str
     counters: int
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def key(self) -> str:

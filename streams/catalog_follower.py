@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from streams import metrics
 from streams.domain.catalog import Touched, is_invoiced
 from streams.log_follower import LogFollower
 from streams.state import Neighbours, PartitionState
@@ -31,7 +32,7 @@ class CatalogFollower:
         if touched.metrics:
             keys = enumerate(store.aggregates.keys)
             self._mark_open([n for n, key in keys if {(key.service, key.metric), (None, key.metric)} & touched.metrics])
-            state.is_outdated = store.is_outdated()
+            state.is_outdated = bool(store.outdated())
 
     def catch_up(self) -> None:
         """Follow what the catalog has become since the store last followed it."""
@@ -40,27 +41,33 @@ class CatalogFollower:
             state.catalog_offset = self.neighbours.catalog.next_offset
             store.reassign(range(len(store.aggregates)))
             self._mark_open(range(len(store.aggregates)))
-            state.is_outdated = store.is_outdated()
+            state.is_outdated = bool(store.outdated())
 
     async def make_anew(self) -> bool:
         """Make an outdated store anew from the log, up to where it is; tell whether that was done.
 
-        The caller holds `applying`; what is published stays as it is meanwhile.
+        The caller holds `applying`; what is published stays as it is meanwhile. If the log no longer holds counters
+        that the store knows, the store is kept: no total is lowered because of retention. What it cannot tell any
+        more is not published, until the catalog changes again.
         """
         state = self.state
         if not state.is_outdated:
             return False
         end = state.next_offset
-        log.warning("store.made_anew", partition=state.partition, end=end)
         store = PartitionStore(state.store.seed, self.neighbours.catalog)
         await self.log_follower.meet_the_log(store)
         await self.log_follower.replay(store, end)
         async with state.publishing:
-            store.billed = state.store.billed
-            for number in range(len(store.aggregates)):
-                store.aggregates.mark(number)
+            former = state.store
+            if store.first_offset > former.first_offset and _loses_counters(former, store):
+                state.is_outdated = False
+                metrics.REMAKES_REFUSED.inc()
+                log.error("store.kept", partition=state.partition, log_start=store.first_offset)
+                return False
+            _succeed(former, store)
             state.store, state.waiting = store, set()
-            state.is_outdated = store.is_outdated()
+            state.is_outdated = bool(store.outdated())
+        log.warning("store.made_anew", partition=state.partition, end=end)
         return True
 
     def _mark_open(self, numbers: Sequence[int]) -> None:
@@ -71,3 +78,27 @@ class CatalogFollower:
             subscription = self.neighbours.catalog.subscription(key.service, key.subscription)
             if subscription is None or not is_invoiced(key.period_end, subscription):
                 aggregates.mark(number)
+
+
+def _loses_counters(former: PartitionStore, store: PartitionStore) -> bool:
+    """Tell whether an aggregate that the catalog still gives has fewer counters than it had."""
+    for former_number, key in enumerate(former.aggregates.keys):
+        number = store.aggregates.find(key[:4])
+        counters = 0 if number is None else int(store.aggregates.arrays["count"][number])
+        if counters < int(former.aggregates.arrays["count"][former_number]) and former.is_settled(key):
+            return True
+    return False
+
+
+def _succeed(former: PartitionStore, store: PartitionStore) -> None:
+    """Let a store take the place of another: what the other has published is published anew, under later versions."""
+    store.published = former.published
+    former_changed = former.aggregates.arrays["changed"]
+    for former_number, key in enumerate(former.aggregates.keys):
+        number = store.aggregates.find(key[:4])
+        if number is None:
+            number = store.aggregates.number(key)
+        changed = store.aggregates.arrays["changed"]
+        changed[number] = max(int(changed[number]), int(former_changed[former_number]))
+    for number in range(len(store.aggregates)):
+        store.aggregates.mark(number)

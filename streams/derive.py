@@ -15,7 +15,8 @@ from streams.domain.catalog import CatalogView, is_invoiced
 from streams.domain.rating import rate
 from streams.metrics import RATING_FAILURES
 from streams.store.aggregates import UNASSIGNED, AggregateKey
-from streams.store.partition_store import Billed, PartitionStore
+from streams.store.partition_store import PartitionStore
+from streams.store.published import Billed
 
 log = structlog.get_logger()
 
@@ -33,38 +34,42 @@ class Derivation:
 def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, epoch: int) -> Derivation:
     """Return what is to be published of these aggregates; each record is the absolute value of its key."""
     derivation = Derivation()
-    quantities = store.totals(numbers)
+    quantities, outdated = store.totals(numbers), store.outdated()
     for number in numbers:
         key = store.aggregates.keys[number]
         metric = catalog.metric(key.service, key.metric)
         counters = int(store.aggregates.arrays["count"][number])
-        if metric is None or key.period_start == UNASSIGNED:
+        if counters < store.published.held.get(key[:4], 0):
+            continue
+        if metric is None or key.period_start == UNASSIGNED or (key.service, key.metric) in outdated:
             derivation.waiting.extend([number] if counters else [])
             continue
         version = Version(epoch, int(store.aggregates.arrays["changed"][number]), catalog.next_offset)
         total = _total(key, metric, quantities[number], counters, version)
         derivation.totals.append(total)
-        former = store.billed.get(key[:4], {})
-        charges = _charges(key, former, catalog)
+        former = store.published.billed.get(key[:4])
+        # An emptied aggregate ends what was billed on it, and begins nothing.
+        charges = [each for each in _charges(key, former, catalog) if counters or each.code in (former or ())]
         overages = [overage for charge in charges if (overage := _rated(total, charge)) is not None]
         derivation.waiting.extend([number] if len(overages) < len(charges) else [])
-        current = {charge.code: charge.currency for charge in charges}
-        overages += [_withdrawn(total, code, former[code]) for code in sorted(former.keys() - current.keys())]
+        current = {charge.code: charge for charge in charges}
+        overages += [_withdrawn(total, charge) for code, charge in (former or {}).items() if code not in current]
         derivation.overages.extend(overages)
         derivation.billed[key[:4]] = current
     return derivation
 
 
-def _charges(key: AggregateKey, former: Mapping[str, str], catalog: CatalogView) -> list[Charge]:
+def _charges(key: AggregateKey, former: Mapping[str, Charge] | None, catalog: CatalogView) -> list[Charge]:
     """Return the charges to bill: those that apply now, but for an invoiced period those that it was billed by.
 
-    Late usage of a period that is invoiced follows the plan of its time, not the one the order has moved to.
+    A period that is invoiced keeps the terms it was billed by, whatever has become of charges and plan: late usage
+    changes its total, nothing else does. (`former` null: nothing of it was published yet.)
     """
     subscription = catalog.subscription(key.service, key.subscription)
     if subscription is None:
         return []
-    if former and is_invoiced(key.period_end, subscription):
-        return [charge for charge in catalog.all_charges(key.metric) if charge.code in former]
+    if former is not None and is_invoiced(key.period_end, subscription):
+        return list(former.values())
     return catalog.charges(subscription, key.metric, key.period_start)
 
 
@@ -100,6 +105,7 @@ def _rated(total: Total, charge: Charge) -> Overage | None:
             charge_model=charge.charge_model,
             amount=rated.amount,
             currency=charge.currency,
+            tiers=charge.tiers,
         )
     except (InvariantBroken, ValidationError, DecimalException) as error:
         RATING_FAILURES.inc()
@@ -107,11 +113,11 @@ def _rated(total: Total, charge: Charge) -> Overage | None:
         return None
 
 
-def _withdrawn(total: Total, code: str, currency: str) -> Overage:
+def _withdrawn(total: Total, charge: Charge) -> Overage:
     """Return the end of a charge that was billed on this total and does not apply any more: nothing is due."""
     return Overage(
         **_common(total),
-        charge=code,
+        charge=charge.code,
         quota=_ZERO,
         billable_units=_ZERO,
         batches=_ZERO,
@@ -119,7 +125,7 @@ def _withdrawn(total: Total, code: str, currency: str) -> Overage:
         price_per_unit=_ZERO,
         charge_model=ChargeModel.STANDARD,
         amount=_ZERO,
-        currency=currency,
+        currency=charge.currency,
     )
 
 

@@ -8,6 +8,7 @@ from streams import metrics
 from streams.derive import derive
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher
+from streams.publications import Publications
 from streams.records import Outgoing
 from streams.state import Neighbours, PartitionState
 
@@ -22,11 +23,16 @@ class Flusher:
     state: PartitionState
     neighbours: Neighbours
     publisher: FencedPublisher
+    publications: Publications
 
     async def flush(self) -> None:
-        """Publish what is dirty now, and refused or stray input; what changes meanwhile is for the next flush."""
+        """Publish what is dirty now, and refused or stray input; what changes meanwhile is for the next flush.
+
+        While the store is behind what has been published already, totals and overage wait: they would be older.
+        """
         async with self.state.publishing:
-            marked = self.state.store.aggregates.marked()
+            await self.publications.learn()
+            marked = self.state.store.aggregates.marked() if self.publications.settle() else []
             for start in range(0, len(marked), _AGGREGATES_PER_TRANSACTION) or (0,):
                 await self._publish(marked[start : start + _AGGREGATES_PER_TRANSACTION])
 
@@ -50,10 +56,10 @@ class Flusher:
                 records += [Outgoing(name, each.key.encode(), each.model_dump_json().encode()) for each in derived]
             failpoint("publish.derived")
             if records:
-                await self.publisher.publish(records, settled)
+                state.positions.update(await self.publisher.publish(records, settled))
                 state.outbox.settle(settled)
         failpoint("publish.settled")
-        store.billed.update(derivation.billed)
+        store.published.billed.update(derivation.billed)
         for number, mark in marked:
             store.aggregates.unmark(number, mark)
         failpoint("publish.cleared")

@@ -31,8 +31,11 @@ class LogFollower:
     state: PartitionState
     neighbours: Neighbours
 
-    async def meet_the_log(self, store: PartitionStore) -> None:
-        """Compare a store with what the log still holds; never go on silently over records that are gone."""
+    async def meet_the_log(self, store: PartitionStore) -> bool:
+        """Compare a store with what the log still holds, and tell whether all that the store lacks is there.
+
+        Never goes on silently over records that are gone.
+        """
         partition = self.state.partition
         first, end = await self.neighbours.log_reader.bounds(partition)
         if store.applied_offset + 1 > end:
@@ -43,7 +46,9 @@ class LogFollower:
         if store.applied_offset + 1 < first:
             if store.applied_offset >= 0:
                 log.error("log.records_lost", partition=partition, applied=store.applied_offset, log_start=first)
-            store.applied_offset = first - 1
+            store.applied_offset, store.first_offset = first - 1, first
+            return False
+        return True
 
     async def apply(self, records: Sequence[LogRecord]) -> None:
         """Apply records, in the log's order, to the partition's store: skip what it has, fill gaps from the log."""

@@ -13,7 +13,7 @@ from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
-from streams.kafka_client import FencedPublisher, LogReader
+from streams.kafka_client import FencedPublisher, LogReader, TopicsReader
 from streams.log_follower import runs
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
@@ -60,7 +60,9 @@ class Meter:
             name = self._settings.topic(topics.USAGE)
             raise ConfigurationError(f"topic {name} does not exist: run `fusion-billing topics apply` first")
         await _patiently(self._read_catalog)
-        self._neighbours = Neighbours(self._settings, self._catalog, self._usage_log, partitions)
+        self._neighbours = Neighbours(
+            self._settings, self._catalog, self._usage_log, TopicsReader(self._settings), partitions
+        )
         self._tail = self._supervised(self._follow_catalog(), "catalog")
         log.info("catalog.read", next_offset=self._catalog.next_offset, partitions=partitions)
 

@@ -24,6 +24,7 @@ from streams.failpoints import failpoint
 from streams.flusher import Flusher
 from streams.kafka_client import FencedPublisher
 from streams.log_follower import LogFollower
+from streams.publications import Publications
 from streams.records import LogRecord
 from streams.snapshot_keeper import SnapshotKeeper
 from streams.state import Neighbours, PartitionState
@@ -44,7 +45,8 @@ class PartitionWorker:
         self._neighbours = neighbours
         self._publisher = publisher
         self._catalog_follower = CatalogFollower(self.state, neighbours, self.log_follower)
-        self._flusher = Flusher(self.state, neighbours, publisher)
+        self._publications = Publications(self.state, neighbours)
+        self._flusher = Flusher(self.state, neighbours, publisher, self._publications)
         self._snapshots = SnapshotKeeper(self.state, neighbours)
         self._flushing: asyncio.Task[None] | None = None
 
@@ -63,13 +65,14 @@ class PartitionWorker:
         if not await self._snapshots.restore():
             self.state.store = PartitionStore(secrets.randbits(64), self._neighbours.catalog)
         failpoint("open.loaded")
-        await self.log_follower.meet_the_log(self.store)
+        self._publications.is_short = not await self.log_follower.meet_the_log(self.store)
         await self.reopen()
 
     async def reopen(self) -> None:
         """Take the partition up again after a rebalance gave it back: the store is still a prefix of the log."""
         outbox = self.state.outbox
         outbox.settle(await self._publisher.claim(outbox.settled))
+        self._publications.doubt()
         self._catalog_follower.catch_up()
         log.info("partition.opened", partition=self.partition, next_offset=self.next_offset, rows=self.store.rows.size)
 

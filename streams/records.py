@@ -13,6 +13,10 @@ class LogRecord:
     value: bytes | None
 
 
+Positions = dict[tuple[str, int], int]
+"""(topic, partition) → the next offset."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to publish; `partition` null leaves it to the key."""

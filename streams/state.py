@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView
-from streams.kafka_client import LogReader
+from streams.kafka_client import LogReader, TopicsReader
 from streams.outbox import Outbox
+from streams.records import Positions
 from streams.store.partition_store import PartitionStore
 
 
@@ -17,6 +18,7 @@ class Neighbours:
     settings: Settings
     catalog: CatalogView
     log_reader: LogReader
+    derived: TopicsReader
     partitions: int
 
 
@@ -26,6 +28,7 @@ class PartitionState:
 
     waiting: aggregates that cannot be rated until the catalog knows more. catalog_offset: the catalog position that
     the marks are up to date with. is_outdated: the store must be made anew from the log before more is applied.
+    positions: from where on derived topics may hold what the store does not know to be published.
 
     Whoever changes the store holds `applying`, whoever publishes or exchanges it `publishing`; in this order.
     """
@@ -36,6 +39,7 @@ class PartitionState:
     waiting: set[int] = field(default_factory=set)
     catalog_offset: int = 0
     is_outdated: bool = False
+    positions: Positions = field(default_factory=dict)
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -1,6 +1,7 @@
-"""The meter's only use of aiokafka: reading ranges of a log, and fenced, transactional publishing."""
+"""The meter's only use of aiokafka: reading ranges of logs, and fenced, transactional publishing."""
 
 from streams.kafka_client.publisher import FencedPublisher
 from streams.kafka_client.reader import LogReader
+from streams.kafka_client.topics_reader import TopicsReader
 
-__all__ = ["FencedPublisher", "LogReader"]
+__all__ = ["FencedPublisher", "LogReader", "TopicsReader"]

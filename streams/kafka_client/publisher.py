@@ -14,7 +14,7 @@ from schemas.errors import BrokerUnavailable, OwnershipLost
 from schemas.settings import Settings
 from streams.failpoints import failpoint
 from streams.kafka_client.connection import RETRY_AFTER_S, connection_options, translated
-from streams.records import Outgoing
+from streams.records import Outgoing, Positions
 
 _TRANSACTION_TIMEOUT_MS = 30_000
 _START_WITHIN_S = 20.0
@@ -68,8 +68,11 @@ class FencedPublisher:
         failpoint("claim.made")
         return settled
 
-    async def publish(self, records: Iterable[Outgoing], settled: int) -> None:
+    async def publish(self, records: Iterable[Outgoing], settled: int) -> Positions:
         """Publish all records or none of them, acknowledged by all replicas in sync, and note what is settled.
+
+        Returns the position behind the last of them in each partition they went to. What lies before it came of
+        earlier publications and claims, or of other partitions of the usage topic.
 
         Raises:
             OwnershipLost: a later owner has claimed the partition; nothing of this was published.
@@ -81,7 +84,7 @@ class FencedPublisher:
         try:
             with translated():
                 async with asyncio.timeout(_PUBLISH_WITHIN_S):
-                    await self._transact(producer, records, settled)
+                    return await self._transact(producer, records, settled)
         except OwnershipLost:
             # Another producer has started with our id: the new owner, or a former one that will notice.
             await self.close()
@@ -99,20 +102,25 @@ class FencedPublisher:
                 async with asyncio.timeout(_STOP_WITHIN_S):
                     await producer.stop()
 
-    async def _transact(self, producer: AIOKafkaProducer, records: Iterable[Outgoing], settled: int) -> None:
+    async def _transact(self, producer: AIOKafkaProducer, records: Iterable[Outgoing], settled: int) -> Positions:
         await producer.begin_transaction()
         failpoint("transaction.begun")
         sent = [
             await producer.send(record.topic, record.value, key=record.key, partition=record.partition)
             for record in records
         ]
-        await asyncio.gather(*sent)
+        acknowledged = await asyncio.gather(*sent)
         failpoint("transaction.sent")
         claim = OffsetAndMetadata(settled, f"{self._owner}:{settled}")
         await producer.send_offsets_to_transaction({self._place: claim}, self._group)
         failpoint("transaction.noted")
         await producer.commit_transaction()
         failpoint("transaction.committed")
+        positions: Positions = {}
+        for each in acknowledged:
+            place = each.topic, each.partition
+            positions[place] = max(positions.get(place, 0), each.offset + 1)
+        return positions
 
     async def _restart(self) -> None:
         """Connect again after a failure, unless somebody else has claimed the partition since.

@@ -68,6 +68,10 @@ class Aggregates:
         self._of_subscription.setdefault(key[:2], []).append(number)
         return number
 
+    def find(self, name: tuple[str, str, str, int]) -> int | None:
+        """Return the number of the aggregate with this service, subscription, metric and period start, if known."""
+        return self._numbers.get(name)
+
     def of_subscription(self, service: str, subscription: str) -> list[int]:
         """Return the numbers of all aggregates of one subscription."""
         return self._of_subscription.get((service, subscription), [])

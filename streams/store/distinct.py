@@ -26,17 +26,18 @@ class Distinct:
         self._seed = seed
         self._catalog = catalog
 
-    def is_outdated(self) -> bool:
-        """Tell whether a metric now counts distinct values of something that its rows do not hold.
+    def outdated(self) -> set[tuple[str, str]]:
+        """Return (service, metric) of what now counts distinct values of something that its rows do not hold.
 
         The catalog may learn of a metric after its first counters, or change what it counts. Rows keep a hash of one
         property only, so such a store has to be made anew from the log.
         """
-        for (service, code), counted in self.counted_by.items():
-            metric = self._catalog.metric(service, code)
-            if _is_unique(metric) and counted != _counted(metric):
-                return True
-        return False
+        metrics = {name: self._catalog.metric(*name) for name in self.counted_by}
+        return {
+            name
+            for name, counted in self.counted_by.items()
+            if _is_unique(metrics[name]) and counted != _counted(metrics[name])
+        }
 
     def column(self, counters: CounterArrays, pair: Column, pair_at: Column) -> Column:
         """Return the hash of each counter; zero where nothing is counted.

@@ -12,15 +12,13 @@ import xxhash
 
 from schemas.wire import CounterColumns
 from streams.store import kernels, totals
-from streams.store.aggregates import UNASSIGNED, Aggregates
+from streams.store.aggregates import UNASSIGNED, AggregateKey, Aggregates
 from streams.store.columns import Column, RowBatch, Rows
 from streams.store.counters import CounterArrays
 from streams.store.distinct import Distinct
 from streams.store.hashing import key_hashes
 from streams.store.places import Catalog, Places
-
-Billed = dict[tuple[str, str, str, int], dict[str, str]]
-"""(service, subscription, metric, period start) → charge code → currency: which overage records bear an amount."""
+from streams.store.published import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,9 @@ class PartitionStore:
         self.rows = Rows()
         self.wide: dict[int, Decimal] = {}
         self.distinct = Distinct(seed, catalog)
-        # What has been published, to be withdrawn when a charge ceases to apply.
-        self.billed: Billed = {}
+        self.published = Published()
+        # The first record it was made from. The log has held older ones that it does not know, unless this is 0.
+        self.first_offset = 0
         self._catalog = catalog
         self._salt = np.uint64(xxhash.xxh3_64_intdigest(b"pairs", seed) | 1)
         self.aggregates = Aggregates()
@@ -85,14 +84,18 @@ class PartitionStore:
                 kinds[number] = metric.aggregation
         return totals.totals(self.rows, self.aggregates, self.wide, kinds)
 
-    def is_outdated(self) -> bool:
-        """Tell whether a metric now counts distinct values of something that its rows do not hold."""
-        return self.distinct.is_outdated()
+    def outdated(self) -> set[tuple[str, str]]:
+        """Return (service, metric) of what the store cannot tell any more; it must be made anew from the log."""
+        return self.distinct.outdated()
+
+    def is_settled(self, key: AggregateKey) -> bool:
+        """Tell whether an aggregate's period is the one the catalog gives it now."""
+        return self._places.is_settled(key)
 
     def reassign(self, numbers: Iterable[int]) -> None:
         """Put the counters of these aggregates into the periods of the catalog as it is now."""
         self._places.forget()
-        moving = [number for number in numbers if not self._places.is_settled(self.aggregates.keys[number])]
+        moving = [number for number in numbers if not self.is_settled(self.aggregates.keys[number])]
         if not moving:
             return
         aggregate, time = self.rows.used("aggregate"), self.rows.used("time")

@@ -20,12 +20,13 @@ import xxhash
 from numpy.typing import NDArray
 
 from streams.failpoints import failpoint
+from streams.store import published
 from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
@@ -43,13 +44,15 @@ class Context:
     """What belongs to a store's state besides the store.
 
     epoch: of the usage topic; catalog_offset: the catalog position that the marks are up to date with;
-    settled: the source offset up to which refused and stray input is out; unpublished: what is not.
+    settled: the source offset up to which refused and stray input is out; unpublished: what is not. positions
+    (topic, partition, offset): from where on derived topics may hold what the store does not know to be published.
     """
 
     epoch: int
     catalog_offset: int = 0
     settled: int = 0
     unpublished: tuple[Unpublished, ...] = ()
+    positions: tuple[tuple[str, int, int], ...] = ()
 
 
 class SnapshotUnusable(Exception):
@@ -71,7 +74,8 @@ class _Header(msgspec.Struct):
     sequence: int
     keys: list[AggregateKey]
     counted_by: list[tuple[str, str, str | None]]
-    billed: list[tuple[tuple[str, str, str, int], dict[str, str]]]
+    first_offset: int
+    published: published.Saved
     wide: list[tuple[int, str]]
     rows: _Length
     columns: list[tuple[str, _Length]]
@@ -99,7 +103,8 @@ def take(store: PartitionStore, context: Context) -> Image:
         sequence=store.aggregates.sequence,
         keys=list(store.aggregates.keys),
         counted_by=[(*name, counted) for name, counted in store.distinct.counted_by.items()],
-        billed=list(store.billed.items()),
+        first_offset=store.first_offset,
+        published=published.save(store.published),
         wide=[(row, str(value)) for row, value in store.wide.items()],
         rows=store.rows.size,
         columns=[(name, len(column)) for name, column in columns.items()],
@@ -163,7 +168,8 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Cont
     store.applied_offset = header.applied_offset
     store.aggregates = Aggregates.load(header.keys, arrays, header.sequence)
     store.distinct.counted_by = {(service, metric): counted for service, metric, counted in header.counted_by}
-    store.billed = dict(header.billed)
+    store.first_offset = header.first_offset
+    store.published = published.load(header.published)
     store.wide = {row: Decimal(text) for row, text in header.wide}
     return store, header.context
 

@@ -1,11 +1,11 @@
-"""Stand-ins for the meter's own ports: a log held in a list, a publisher that fails on demand."""
+"""Stand-ins for the meter's own ports: a log held in a list, a publisher that fails on demand, what it published."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import BrokerUnavailable
-from streams.records import LogRecord, Outgoing
+from streams.records import LogRecord, Outgoing, Positions
 
 
 @dataclass(slots=True)
@@ -24,6 +24,15 @@ class ScriptedLog:
         self.end = offset + 1
         return LogRecord(0, offset, None, value)
 
+    def record(self, offset: int) -> LogRecord:
+        """A record that is in the log."""
+        return LogRecord(0, offset, None, self.records[offset])
+
+    def cut(self, first: int) -> None:
+        """Take away what lies before an offset, as retention does."""
+        self.first = first
+        self.records = {offset: value for offset, value in self.records.items() if offset >= first}
+
     async def bounds(self, _partition: int) -> tuple[int, int]:
         """First offset and end."""
         return self.first, self.end
@@ -37,10 +46,38 @@ class ScriptedLog:
 
 
 @dataclass(slots=True)
+class ScriptedTopics:
+    """The derived topics, of one partition each, with everything that was ever published; `reads` counts records."""
+
+    records: dict[str, list[Outgoing]] = field(default_factory=dict)
+    reads: int = 0
+
+    def append(self, records: Iterable[Outgoing]) -> Positions:
+        """Keep records and say where each topic ends now."""
+        touched = set()
+        for record in records:
+            self.records.setdefault(record.topic, []).append(record)
+            touched.add(record.topic)
+        return {(topic, 0): len(self.records[topic]) for topic in touched}
+
+    async def ends(self, topics: Sequence[str]) -> Positions:
+        """Where the topics end."""
+        return {(topic, 0): len(self.records.get(topic, ())) for topic in topics}
+
+    async def read(self, start: Mapping[tuple[str, int], int], ends: Positions) -> AsyncGenerator[Outgoing, None]:
+        """The records between."""
+        for (topic, partition), end in ends.items():
+            for record in self.records.get(topic, ())[start.get((topic, partition), 0) : end]:
+                self.reads += 1
+                yield record
+
+
+@dataclass(slots=True)
 class ScriptedPublisher:
     """Keeps what was published; `on_publish` runs while a publication is on its way."""
 
     published: list[Outgoing] = field(default_factory=list)
+    topics: ScriptedTopics = field(default_factory=ScriptedTopics)
     claims: list[int] = field(default_factory=list)
     recorded: int = 0
     is_down: bool = False
@@ -52,13 +89,15 @@ class ScriptedPublisher:
         self.recorded = max(settled, self.recorded)
         return self.recorded
 
-    async def publish(self, records: Iterable[Outgoing], settled: int) -> None:
+    async def publish(self, records: Iterable[Outgoing], settled: int) -> Positions:
         """Publish all or nothing."""
         self.on_publish()
         if self.is_down:
             raise BrokerUnavailable("down", 0)
+        records = list(records)
         self.published += records
         self.recorded = settled
+        return self.topics.append(records)
 
     async def close(self) -> None:
         """Nothing to let go of."""

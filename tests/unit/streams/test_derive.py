@@ -29,7 +29,7 @@ def used(quantity: int, catalog: CatalogView, offset: int = 9) -> PartitionStore
 def publish(store: PartitionStore, catalog: CatalogView) -> Derivation:
     """Derive everything and note it as published."""
     derivation = derive(store, range(len(store.aggregates)), catalog, EPOCH)
-    store.billed.update(derivation.billed)
+    store.published.billed.update(derivation.billed)
     return derivation
 
 

@@ -1,82 +1,14 @@
 """One partition at work: order of steps, gaps, marks and acknowledgements, catalog changes, snapshots."""
 
-import json
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from schemas.catalog import Aggregation, CatalogEntry
+from schemas.catalog import Aggregation
 from schemas.errors import BrokerUnavailable, ConfigurationError
-from schemas.settings import load
-from streams.partition_worker import PartitionWorker
-from streams.state import Neighbours
-from tests.unit.streams.catalogs import CODE, SERVICE, charge, metric, plan, subscription, tell, view
-from tests.unit.streams.scripted import ScriptedLog, ScriptedPublisher
-
-if TYPE_CHECKING:
-    from streams.domain.catalog import CatalogView
-    from streams.kafka_client import FencedPublisher, LogReader
-
-KNOWN = (plan(), subscription(), metric(), charge())
-
-
-class Desk:
-    """A worker with scripted neighbours; `restart` makes the next one on the same folder, log and publisher."""
-
-    def __init__(self, folder: Path, *entries: CatalogEntry) -> None:
-        self.catalog: CatalogView = view(*(entries or KNOWN))
-        self.log, self.publisher = ScriptedLog(), ScriptedPublisher()
-        self.settings = load({}, meter_data_dir=folder, topic_prefix="t.")
-        self.worker = self.make()
-
-    def make(self) -> PartitionWorker:
-        """A worker that has not opened yet."""
-        reader, publisher = cast("LogReader", self.log), cast("FencedPublisher", self.publisher)
-        return PartitionWorker(0, Neighbours(self.settings, self.catalog, reader, 1), publisher)
-
-    async def restart(self) -> None:
-        """As after kill -9."""
-        self.worker = self.make()
-        await self.worker.open()
-
-    async def use(self, key: str, quantity: int, gap: int = 0, **fields: Any) -> None:
-        """One counter comes in."""
-        await self.worker.apply(self.log.append(self.batch(key, quantity, **fields), gap))
-
-    def batch(self, key: str, quantity: int, **fields: Any) -> bytes:
-        """One counter of `acme` in July 2026."""
-        row = {
-            "subscription": "acme",
-            "metric": CODE,
-            "quantity": quantity,
-            "period_start": "2026-07-03T00:00:00Z",
-            "period_end": "2026-07-03T00:00:00Z",
-            "idempotency_key": key,
-        }
-        return json.dumps({"service": SERVICE, "counters": [row | fields]}).encode()
-
-    def change(self, entry: CatalogEntry) -> None:
-        """The catalog tells the worker of a change."""
-        self.worker.catalog_changed(tell(self.catalog, entry))
-
-    def take(self, topic: str) -> list[dict[str, Any]]:
-        """What has been published on a topic since the last look at it."""
-        name = f"t.{topic}.v1"
-        values = [json.loads(each.value) for each in self.publisher.published if each.topic == name]
-        self.publisher.published = [each for each in self.publisher.published if each.topic != name]
-        return values
-
-    async def totals(self) -> list[str]:
-        """The quantities that a flush publishes."""
-        await self.worker.flush()
-        return [each["quantity"] for each in self.take("totals")]
-
-    async def amounts(self) -> list[str]:
-        """The amounts that a flush publishes."""
-        await self.worker.flush()
-        return [each["amount"] for each in self.take("overage")]
+from tests.unit.streams.catalogs import charge, metric, plan, subscription, tell
+from tests.unit.streams.desk import Desk
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from streams.domain.catalog import CatalogView
 from streams.store import snapshots
 from streams.store.partition_store import PartitionStore
+from streams.store.published import Published
 from streams.store.snapshots import Context
-from tests.unit.streams.catalogs import CODE, columns, metric, plan, subscription, view
+from tests.unit.streams.catalogs import CODE, charge, columns, metric, plan, subscription, tiers, view
 
 EPOCH = 2
 CATALOG = view(plan(), subscription(), metric())
@@ -40,15 +41,19 @@ def loaded_offset(directory: Path) -> int | None:
 def test_what_was_not_published_yet_comes_back(tmp_path: Path) -> None:
     """Refused and stray input waits in the snapshot, bytes and all; so does what has been billed."""
     waiting = ((2, "t", None, b"\x00\xff", 3), (3, "u", b"key", b"{}", None))
-    context = Context(EPOCH, catalog_offset=7, settled=2, unpublished=waiting)
+    context = Context(EPOCH, catalog_offset=7, settled=2, unpublished=waiting, positions=(("totals", 1, 5),))
     original = filled(3)
-    original.billed = {("maps", "acme", CODE, 0): {"calls": "CAD"}}
+    name = ("maps", "acme", CODE, 0)
+    tiered = charge(2, code="seats", tiers=tiers(("5", "0.1"), (None, "0.05")))
+    original.published = Published({name: {"calls": charge(), "seats": tiered}}, {name: ("calls/80",)}, {name: 3})
+    original.first_offset = 2
     snapshots.write(snapshots.take(original, context), tmp_path)
     loaded = snapshots.load_newest(tmp_path, EPOCH, CATALOG)
     assert loaded is not None
     store, restored = loaded
     assert restored == context
-    assert (store.billed, store.distinct.counted_by) == (original.billed, original.distinct.counted_by)
+    assert (store.published, store.distinct.counted_by) == (original.published, original.distinct.counted_by)
+    assert store.first_offset == 2
     assert store.totals([0]) == filled(3).totals([0])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.bench.common import kafka_io
+from deploy.bench.common.child import cpu_s_of
 from deploy.local import kafka_client
 from deploy.local.kafka import ROLE
 from deploy.local.settings import LocalSettings
@@ -32,6 +33,11 @@ class BenchBroker:
     bootstrap: str
     prefix: str
     is_tuned_down: bool
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU it has used so far."""
+        return cpu_s_of(self.pid)
 
 
 @contextmanager
@@ -45,7 +51,8 @@ def bench_broker(progress: Progress) -> Iterator[BenchBroker]:
     try:
         with stack.locked():
             stack.kafka.ensure_running()
-        broker = BenchBroker(stack.kafka.bootstrap, f"bench-{secrets.token_hex(4)}.", _is_tuned_down(stack))
+        pid = stack.processes.pid(ROLE) or 0
+        broker = BenchBroker(stack.kafka.bootstrap, f"bench-{secrets.token_hex(4)}.", _is_tuned_down(pid), pid)
         if broker.is_tuned_down:
             progress.say("this broker was started for tests (C1 only): the figures below are no benchmark")
         with _cleaned(broker):
@@ -65,6 +72,5 @@ def _cleaned(broker: BenchBroker) -> Iterator[None]:
         kafka_io.delete_groups(broker.bootstrap, broker.prefix)
 
 
-def _is_tuned_down(stack: Stack) -> bool:
-    pid = stack.processes.pid(ROLE)
-    return pid is not None and b"-XX:TieredStopAtLevel=1" in Path(f"/proc/{pid}/cmdline").read_bytes()
+def _is_tuned_down(pid: int) -> bool:
+    return b"-XX:TieredStopAtLevel=1" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -40,8 +40,7 @@ class Child:
 
     def cpu_s(self) -> float:
         """Seconds of CPU it has used so far, all threads, user and system; an ended process keeps its figure."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return cpu_s_of(self.process.pid)
 
     def rss_mib(self, *, peak: bool) -> float:
         """Memory it holds now, or the most it ever held; 0 once it has ended."""
@@ -87,6 +86,12 @@ class Child:
         # Its group, for whatever it has started itself; it leads a session of its own.
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
+
+
+def cpu_s_of(pid: int) -> float:
+    """Seconds of CPU a process has used so far, all threads, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 @contextmanager

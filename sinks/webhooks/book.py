@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from schemas.events import Delivery, DeliveryState
 from schemas.identifiers import delivery_key
+from sinks.webhooks.glance import Stated
 from sinks.webhooks.packing import pack, unpack
 from sinks.webhooks.state import age_of, restated
 
@@ -42,7 +43,7 @@ class Entry:
         self.sequence = sequence
         self.age = 0
         self.due_s = 0.0
-        self.state: Delivery | bytes = b""
+        self.state = b""
 
     @property
     def endpoint_id(self) -> int:
@@ -51,18 +52,17 @@ class Entry:
 
     def delivery(self) -> Delivery:
         """Return the state that waits."""
-        state = self.state
-        return Delivery.model_validate_json(unpack(state)) if isinstance(state, bytes) else state
+        return Delivery.model_validate_json(unpack(self.state))
 
 
-def lane_of(delivery: Delivery) -> str:
+def lane_of(delivery: Stated) -> str:
     """Return the name of the lane a delivery waits in; one text takes half the room of a tuple of three."""
     if delivery.subscription is None:
         return f"{delivery.endpoint_id}:event:{delivery.event_id}"
     return f"{delivery.endpoint_id}:subscription:{delivery.subscription}"
 
 
-def key_of(delivery: Delivery) -> str:
+def key_of(delivery: Stated) -> str:
     """Return the key of a delivery's record."""
     return delivery_key(delivery.event_id, delivery.endpoint_id)
 
@@ -91,7 +91,7 @@ class Book:
         """Number of ended deliveries that are remembered."""
         return len(self._ended)
 
-    def apply(self, delivery: Delivery, seen: Seen) -> Delivery | None:
+    def apply(self, delivery: Stated, seen: Seen) -> Delivery | None:
         """Take in a state as read; return the state to write again if an outdated one was written behind it."""
         key, age = key_of(delivery), age_of(delivery)
         entry = self._pending.get(key)
@@ -102,7 +102,7 @@ class Book:
         if age == known:
             return None
         # Compaction keeps the last record, so the later state must be the last one again.
-        return entry.delivery() if entry is not None else restated(delivery, known)
+        return entry.delivery() if entry is not None else restated(Delivery.model_validate_json(seen.record), known)
 
     def forget(self, key: str) -> Delivery | None:
         """Take in a tombstone; return the state to write again if the delivery was replayed just before it."""
@@ -156,7 +156,7 @@ class Book:
         ended = self._ended.get(key)
         return None if ended is None else ended & _AGE_MASK
 
-    def _put(self, key: str, delivery: Delivery, seen: Seen) -> None:
+    def _put(self, key: str, delivery: Stated, seen: Seen) -> None:
         entry = self._pending.get(key)
         if delivery.state is not DeliveryState.PENDING:
             self._ended.pop(key, None)
@@ -170,7 +170,7 @@ class Book:
             entry = self._pending[key] = Entry(key, lane_of(delivery), delivery.sequence)
             self._join(entry)
         entry.age, entry.due_s = age_of(delivery), seen.due_s
-        entry.state = delivery if len(self._pending) <= _UNPACKED_MAX else pack(seen.record)
+        entry.state = seen.record if len(self._pending) <= _UNPACKED_MAX else pack(seen.record)
         self._wake(entry.lane)
 
     def _join(self, entry: Entry) -> None:

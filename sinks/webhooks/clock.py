@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.events import Delivery
+from sinks.webhooks.glance import Stated
 
 
 def utc_now() -> datetime:
@@ -20,7 +20,7 @@ class Clock:
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
 
-    def due_s(self, delivery: Delivery) -> float:
+    def due_s(self, delivery: Stated) -> float:
         """Return when a state is due, on the monotonic clock; overdue ones keep their order.
 
         A first attempt is due at once, also where the event's clock is ahead of ours.

@@ -12,8 +12,9 @@ from sinks.kafka_client import Record
 from sinks.webhooks.attempts import Attempts
 from sinks.webhooks.book import Book, Seen
 from sinks.webhooks.clock import Clock
+from sinks.webhooks.connecting import Network
 from sinks.webhooks.directory import Directory
-from sinks.webhooks.http import Network
+from sinks.webhooks.glance import glance_at
 from sinks.webhooks.journal import JournalWriter, Turn, read_journal
 from sinks.webhooks.sender import Hooks, Sender
 
@@ -91,7 +92,9 @@ class Dispatcher:
         self._wake.set()
 
     def _apply(self, record: Record) -> None:
-        book = self._books.setdefault(record.partition, Book())
+        book = self._books.get(record.partition)
+        if book is None:
+            book = self._books[record.partition] = Book()
         key = (record.key or b"").decode(errors="replace")
         if record.value is None:
             if key.startswith(":"):
@@ -101,7 +104,7 @@ class Dispatcher:
         elif record.partition in self._complete and self._writer.is_echo(key, record.value):
             return  # not while a partition is read anew: its book knows nothing yet
         else:
-            state = read_journal(record)
+            state = glance_at(record.value) or read_journal(record)
             if state is None:
                 return
             if isinstance(state, EndpointStatus):

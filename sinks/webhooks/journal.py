@@ -21,10 +21,10 @@ from sinks.webhooks.book import key_of
 from sinks.webhooks.envelope import headers_of_delivery
 from sinks.webhooks.fanout import endpoint_partition
 
-_RECORDS_MAX = 500
+_RECORDS_MAX = 2_000  # the event loop takes them in at one go: 20 ms
 _WRITES_MAX = 500
 _ECHOES_MAX = 5_000
-_GATHER_S = 0.005  # more states share one acknowledgement; an endpoint's slot is held that much longer
+_GATHER_S = 0.015  # more states share one acknowledgement; an endpoint's slot is held that much longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,11 @@ class JournalReader:
         complete = frozenset(partition for partition, end in self._ends.items() if self._is_read(partition, end))
         self._ends = {partition: end for partition, end in self._ends.items() if partition not in complete}
         return Turn(revoked, records, complete)
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether every partition was read up to the end it had when it came."""
+        return not self._unmeasured and not self._ends
 
     def close(self) -> None:
         """Leave the group."""

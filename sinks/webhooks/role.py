@@ -16,10 +16,11 @@ from sinks.health import Health
 from sinks.kafka_client import GroupConsumer, Publisher, TopicReader
 from sinks.runner import Runner, when_available
 from sinks.webhooks.clock import Clock
+from sinks.webhooks.connecting import Network
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.dispatcher import Dispatcher
 from sinks.webhooks.fanout import FanOut
-from sinks.webhooks.http import Network, tls_context
+from sinks.webhooks.http import tls_context
 from sinks.webhooks.journal import JournalReader, JournalWriter, Turn
 
 log = structlog.get_logger()
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 _POLL_S = 0.2
 _EVENTS_PER_POLL = 200
 _BROKER_AWAY_S = 1.0
+_GATHER_S = 0.01  # fuller polls cost the broker and us less; a delivery is that much later at most
 _GC_THRESHOLDS = (20_000, 20, 50)
 _RESOLVER_THREADS = 32  # their own: names that hang must not take the threads that Kafka is read and written with
 
@@ -40,8 +42,7 @@ def run(settings: Settings, stop_event: Event, health: Health | None = None) -> 
     # A million waiting deliveries are no garbage: looking through all of them less often speeds up a rebuild.
     gc.set_threshold(*_GC_THRESHOLDS)
     # Their INFO lines name whole URLs, which may carry a receiver's token.
-    for name in ("httpx", "aiohttp"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     with ExitStack() as closing:
         parts = _Parts(settings, health, closing, stop_event)
         if parts.is_stopped:
@@ -148,3 +149,5 @@ def _follow_journal(
             continue
         # Waits until it is taken in: bounds what lies between the two threads.
         asyncio.run_coroutine_threadsafe(take(turn), loop).result()
+        if turn.records and journal.is_current:
+            close.wait(_GATHER_S)

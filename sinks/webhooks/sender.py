@@ -12,7 +12,8 @@ from sinks.webhooks.attempts import HELD_MAX, Attempts
 from sinks.webhooks.book import Book, Entry, Seen
 from sinks.webhooks.channel import Channel
 from sinks.webhooks.clock import Clock
-from sinks.webhooks.http import EndpointClient, Network
+from sinks.webhooks.connecting import Network
+from sinks.webhooks.http import EndpointClient
 from sinks.webhooks.journal import JournalWriter
 from sinks.webhooks.limits import Breaker, Slots, TokenBucket
 from sinks.webhooks.schedule import scale_of

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from schemas.events import Delivery, DeliveryState, LifecycleEvent
+from sinks.webhooks.glance import Stated
 from sinks.webhooks.schedule import Schedule, retry_after_s, wait_after
 
 _ERROR_CHARACTERS_MAX = 500
@@ -45,7 +46,7 @@ class Answer:
         return "none" if self.status is None else f"{self.status // 100}xx"
 
 
-def age_of(delivery: Delivery) -> int:
+def age_of(delivery: Stated) -> int:
     """Return where a state stands among the states of its delivery: the greater number is the later state.
 
     A manual replay starts a new life (`created_at`, microseconds); in one life a final state beats a pending one,

@@ -122,10 +122,10 @@ def rebuild(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
             f"{plan.retries} retries held and {_OVERDUE} overdue sent",
         )
         took_s = time.monotonic() - began_s
-        rss_mib = worker.child.rss_mib(peak=True)
+        rss_mib, cpu_s = worker.child.rss_mib(peak=True), worker.child.cpu_s()
     report = receivers.report()
     is_verified = report["forged"] == 0 and len(report["arrivals"]) == _OVERDUE
-    return Found(took_s, is_verified, {"rss_mib": rss_mib, "retries": plan.retries})
+    return Found(took_s, is_verified, {"rss_mib": rss_mib, "cpu_s": cpu_s, "retries": plan.retries})
 
 
 def write_retries(plan: Plan, scenario: Scenario) -> None:

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sinks.webhooks import http
-from sinks.webhooks.http import EndpointClient, Network, tls_context
+from sinks.webhooks import connecting
+from sinks.webhooks.connecting import Network
+from sinks.webhooks.http import EndpointClient, tls_context
 from sinks.webhooks.state import Answer
 
 TIMEOUT_S = 0.4
@@ -213,10 +214,10 @@ async def test_a_name_that_changes_between_look_and_connect_is_caught_at_the_soc
 ) -> None:
     """Rebinding: even if a checked answer were replaced, the socket for a private address is refused."""
 
-    async def rebound(*_: object, **__: object) -> list[dict[str, object]]:
-        return [{"hostname": "example.org", "host": "127.0.0.1", "port": 443, "family": 2, "proto": 0, "flags": 4}]
+    async def rebound(*_: object) -> list[tuple[int, tuple[str, int]]]:
+        return [(socket.AF_INET, ("127.0.0.1", 443))]
 
-    monkeypatch.setattr(http.Resolver, "resolve", rebound)
+    monkeypatch.setattr(connecting, "resolve", rebound)
     answer, _ = await post("https://example.org/", allow_private=False)
     assert "not public" in (answer.error or "")
 

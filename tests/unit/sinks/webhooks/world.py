@@ -23,10 +23,11 @@ from schemas.settings import Settings, load
 from sinks.kafka_client import Outgoing, Publisher, Record, TopicReader
 from sinks.webhooks import sender
 from sinks.webhooks.clock import Clock
+from sinks.webhooks.connecting import Network
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.dispatcher import Dispatcher
 from sinks.webhooks.fanout import FanOut
-from sinks.webhooks.http import Network, tls_context
+from sinks.webhooks.http import tls_context
 from sinks.webhooks.journal import JournalWriter, Turn
 from sinks.webhooks.state import Answer
 

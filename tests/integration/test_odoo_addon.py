@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import psycopg
 import pytest
 
 from deploy.adapters.odoo import OdooRpcTransport
@@ -103,3 +104,35 @@ def test_the_last_use_of_a_key_is_shown_and_publishes_nothing(odoo: OdooServer, 
     [shown] = odoo.call("fusion.billing.service.key", "read", before["key_ids"], ["last_used_at"])
     assert shown["last_used_at"] == "2026-10-26 07:33:20"
     assert service_facts() == [before]
+
+
+def test_an_event_whose_transaction_commits_late_is_read_all_the_same(odoo: OdooServer, books: OdooBooks) -> None:
+    """Its id is the smaller one, and events with greater ids were read and acknowledged before it appeared."""
+    mine, login = billing(odoo), odoo.stack.postgres.odoo
+    [service] = odoo.call("fusion.billing.service", "search", [["code", "=", books.service]])
+    late, early = (f"{name}-{secrets.token_hex(4)}" for name in ("late", "early"))
+
+    def emit(connection: psycopg.Connection[Any], event_id: str) -> None:
+        connection.execute(
+            "INSERT INTO fusion_billing_event (event_id, event_type, time, service_id, data) "
+            "VALUES (%s, 'invoice.paid', NOW(), %s, '{}')",
+            [event_id, service],
+        )
+
+    def read() -> dict[str, int]:
+        return {event["event_id"]: event["id"] for event in mine.read_outbox(1000)}
+
+    with login.connect(odoo.database) as slow, login.connect(odoo.database) as fast:
+        slow.autocommit = fast.autocommit = False
+        emit(slow, late)
+        emit(fast, early)
+        fast.commit()
+        seen = read()
+        assert early in seen
+        assert late not in seen
+        mine.acknowledge_outbox(list(seen.values()))
+        slow.commit()
+    after = read()
+    assert late in after
+    assert early not in after
+    assert after[late] < seen[early]

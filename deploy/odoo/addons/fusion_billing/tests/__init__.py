@@ -11,5 +11,6 @@ from . import test_payments
 from . import test_service
 from . import test_subscription_contract
 from . import test_subscriptions
+from . import test_translations
 from . import test_views
 from . import test_webhooks

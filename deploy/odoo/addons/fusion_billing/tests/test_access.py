@@ -57,14 +57,58 @@ class TestAccess(FusionBillingCase):
         self.env.cr.flush()
         self.assertEqual(order.state, "sale")
 
+    def _stored_models(self):
+        return [
+            model
+            for name, model in self.env.items()
+            if name.startswith("fusion.billing.") and not model._abstract and not model._transient
+        ]
+
     def test_other_company_s_records_are_hidden(self):
-        company = self.env["res.company"].create({"name": "Elsewhere"})
-        user = new_test_user(
-            self.env,
-            login="fusion_elsewhere",
-            groups="fusion_billing.group_user",
-            company_id=company.id,
-            company_ids=[(6, 0, company.ids)],
+        self.service.webhook_url = "https://app.example/hook"
+        self.service.action_generate_api_key()
+        self.upsert_one("100.00")
+        self.freeze().action_post()
+        self.upsert_one("60.00", 2)
+        self.env.cr.flush()
+        delivery = {"service": "test-maps", "event_id": "e1", "event_type": "x", "state": "dead", "attempts": 1}
+        self.api.fc_upsert_deliveries(rows=[{**delivery, "payload": "{}"}])
+        self.env["fusion.billing.reconciliation"].create({"service_id": self.service.id, "period": "2026-11"})
+        tiers = [(0, 0, {"price_per_unit": 1})]
+        self.charge.copy({"code": "tiered", "charge_model": "volume", "tier_ids": tiers})
+        self.metric.copy({"code": "own", "service_id": self.service.id})
+        own, elsewhere = (
+            new_test_user(self.env, login=company.name, groups="fusion_billing.group_user", company_id=company.id)
+            for company in (self.company, self.env["res.company"].create({"name": "Elsewhere"}))
         )
-        for model in ("fusion.billing.service", "fusion.billing.charge", "fusion.billing.account.link"):
-            self.assertFalse(self.env[model].with_user(user).search([]), model)
+        for model in self._stored_models():
+            if "company_id" not in model._fields:
+                continue
+            with self.subTest(model._name):
+                ours = [("company_id", "=", self.company.id)]
+                self.assertTrue(model.with_user(own).search_count(ours), "there is something to hide")
+                self.assertFalse(model.with_user(elsewhere).search_count(ours))
+
+    def test_finance_reads_and_changes_nothing(self):
+        user = new_test_user(self.env, login="fusion_finance", groups="fusion_billing.group_user")
+        for model in self._stored_models():
+            with self.subTest(model._name):
+                rights = [model.with_user(user).has_access(what) for what in ("read", "write", "create", "unlink")]
+                self.assertEqual(rights, [True, False, False, False])
+
+    def test_nobody_deletes_or_invents_what_was_billed(self):
+        groups = "fusion_billing.group_manager,sales_team.group_sale_manager,account.group_account_manager"
+        manager = new_test_user(self.env, login="fusion_manager", groups=groups)
+        for name in ("service", "metric", "charge", "usage", "credit", "event"):
+            with self.subTest(name):
+                self.assertFalse(self.env[f"fusion.billing.{name}"].with_user(manager).has_access("unlink"))
+        for name in ("usage", "credit", "event"):
+            with self.subTest(name):
+                self.assertFalse(self.env[f"fusion.billing.{name}"].with_user(manager).has_access("create"))
+
+    def test_customers_and_other_employees_see_no_model(self):
+        for group in ("base.group_portal", "base.group_public", "base.group_user"):
+            user = new_test_user(self.env, login=f"outsider_{group}", groups=group)
+            for model in self._stored_models():
+                with self.subTest(f"{group} {model._name}"):
+                    self.assertFalse(model.with_user(user).has_access("read"))

@@ -1,4 +1,5 @@
 import hashlib
+import logging
 from datetime import timedelta
 
 from odoo import fields
@@ -79,6 +80,28 @@ class TestService(FusionBillingCase):
         dialog = self.env["fusion.billing.api.key"].create({"service_id": self.service.id, "key": key})
         dialog.invalidate_recordset()
         self.assertFalse(dialog.key)
+
+    def test_no_secret_reaches_the_log_or_the_chatter(self):
+        said = []
+        handler = logging.Handler(logging.INFO)
+        handler.emit = lambda record: said.append(record.getMessage())
+        logging.getLogger().addHandler(handler)
+        self.addCleanup(logging.getLogger().removeHandler, handler)
+        self.service.webhook_url = "https://app.example/hook"
+        secrets = [self.service.webhook_secret]
+        for _round in range(2):
+            secrets += [self.service.action_open_api_key_wizard()["context"]["default_key"], self.service.api_key_hash]
+            self.service.action_rotate_webhook_secret()
+            secrets.append(self.service.webhook_secret)
+        self.service.key_ids[:1].action_revoke()
+        self.service.write({"name": "Maps, renamed", "webhook_secret": "whsec_by_hand"})
+        self.api.fc_catalog()
+        self.env.cr.flush()
+        messages = self.service.message_ids
+        said += messages.mapped("body") + messages.mapped("preview")
+        values = messages.sudo().tracking_value_ids
+        said += [str(text) for value in values.read() for text in value.values()]
+        self.assertEqual([secret for secret in [*secrets, "whsec_by_hand"] if secret in "\n".join(map(str, said))], [])
 
     def test_user_can_neither_make_nor_read_secrets(self):
         user = new_test_user(self.env, login="fusion_reader", groups="fusion_billing.group_user")

@@ -1,3 +1,4 @@
+import logging
 from datetime import date
 
 from freezegun import freeze_time
@@ -6,14 +7,43 @@ from odoo.tests import tagged
 
 from .common import FusionBillingCase
 
+_logger = logging.getLogger(__name__)
 
-@tagged("post_install", "-at_install", "subscription_contract")
+# What this addon reads or writes that `sale_subscription` defines.
+FIELDS = {
+    "sale.order": {
+        "is_subscription": "boolean",
+        "plan_id": "many2one",
+        "subscription_state": "selection",
+        "subscription_id": "many2one",
+        "subscription_child_ids": "one2many",
+        "start_date": "date",
+        "next_invoice_date": "date",
+        "end_date": "date",
+        "first_contract_date": "date",
+        "payment_token_id": "many2one",
+    },
+    "sale.subscription.plan": {"billing_period_value": "integer", "billing_period_unit": "selection"},
+    "product.template": {"recurring_invoice": "boolean"},
+    "sale.order.line": {"recurring_invoice": "boolean"},
+}
+STATES = {"1_draft", "2_renewal", "3_progress", "4_paused", "5_renewed", "6_churn", "7_upsell"}
+
+
+@tagged("post_install", "-at_install", "subscription_contract", "enterprise_contract")
 class TestSubscriptionContract(FusionBillingCase):
     """What this addon takes for granted of `sale_subscription`.
 
     Written against what both Enterprise's addon and the development stand-in offer, so that the same tests tell on a
     licensed database whether the assumptions hold there: `--test-tags subscription_contract`.
     """
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        module = cls.env["ir.module.module"].search([("name", "=", "sale_subscription")])
+        kind = "the development stand-in" if cls.service._fc_is_stand_in() else "the real one"
+        _logger.info("sale_subscription %s by %s: %s", module.installed_version, module.author, kind)
 
     def setUp(self):
         super().setUp()
@@ -28,6 +58,15 @@ class TestSubscriptionContract(FusionBillingCase):
 
     def _owe(self, amount, offset=1, **values):
         return self.upsert_one(amount, offset, subscription="flat", **values)
+
+    def test_fields_and_states_are_there(self):
+        found = {
+            model: {name: self.env[model]._fields[name].type for name in names if name in self.env[model]._fields}
+            for model, names in FIELDS.items()
+        }
+        self.assertEqual(found, FIELDS)
+        states = self.env["sale.order"].fields_get(["subscription_state"])["subscription_state"]["selection"]
+        self.assertLessEqual(STATES, {state for state, _label in states})
 
     def test_confirmed_subscription_is_in_progress(self):
         self.assertTrue(self.flat.is_subscription)
@@ -56,6 +95,31 @@ class TestSubscriptionContract(FusionBillingCase):
     def test_draft_invoice_holds_the_subscription_up(self):
         draft = self.flat._create_invoices()
         self.assertLessEqual(len(self._run_cron("2026-12-01") - draft), 0)
+
+    def test_cancelled_order_is_not_invoiced(self):
+        self._owe("100.00")
+        self.flat._action_cancel()
+        self.assertEqual(self.flat.state, "cancel")
+        self.assertFalse(self._run_cron("2026-12-01"))
+
+    def test_renewal_takes_the_recurring_lines_and_leaves_ours(self):
+        self._run_cron("2026-11-01")
+        self._owe("100.00")
+        renewal = self.env["sale.order"].browse(self.flat.prepare_renewal_order()["res_id"])
+        self.assertEqual((renewal.subscription_state, renewal.subscription_id), ("2_renewal", self.flat))
+        self.assertFalse(renewal.order_line.filtered("x_fc_key"))
+        self.assertTrue(renewal.order_line.filtered("recurring_invoice"))
+        renewal.action_confirm()
+        self.assertEqual((self.flat.subscription_state, renewal.subscription_state), ("5_renewed", "3_progress"))
+        self.assertIn(renewal, self.flat.subscription_child_ids)
+        self.assertEqual(len(self._run_cron("2026-12-01")), 1, "what was renewed is not invoiced again")
+
+    def test_line_with_a_price_of_its_own_keeps_it(self):
+        self._owe("100.00")
+        line = self.flat.order_line.filtered("x_fc_key")
+        self.flat.order_line.filtered("recurring_invoice").product_uom_qty = 3
+        self.flat._recompute_prices()
+        self.assertEqual((line.price_unit, line.product_uom_qty, line.discount), (100, 1, 0))
 
     def test_reopened_subscription_is_in_progress(self):
         self.flat.set_close()

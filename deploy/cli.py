@@ -16,6 +16,7 @@ from schemas.errors import BillingError, ConfigurationError
 class _Commands(LazyGroup):
     elsewhere: ClassVar = {
         "publish": "deploy.commands.publish:publish",
+        "audit": "deploy.commands.audit:audit",
         "rejected": "deploy.commands.rejected",
         "webhooks": "deploy.commands.webhooks",
         "topics": "deploy.commands.topics",

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record of a log."""
+    """One record of a log; `timestamp_ms` (since 1970 UTC) is 0 where nobody asked for it."""
 
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
+    timestamp_ms: int = 0
 
 
 Positions = dict[tuple[str, int], int]

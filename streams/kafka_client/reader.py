@@ -13,6 +13,7 @@ from streams.records import LogRecord
 
 _POLL_MS = 200
 _ANSWER_WITHIN_S = 30.0
+_STOP_WITHIN_S = 1.0
 
 
 class LogReader:
@@ -62,7 +63,11 @@ class LogReader:
             consumer.seek(place, start)
             while await consumer.position(place) < end:
                 fetched = (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ())
-                yield [LogRecord(partition, each.offset, each.key, each.value) for each in fetched if each.offset < end]
+                yield [
+                    LogRecord(partition, each.offset, each.key, each.value, each.timestamp)
+                    for each in fetched
+                    if each.offset < end
+                ]
 
     async def follow(self, partition: int, start: int) -> AsyncGenerator[LogRecord, None]:
         """Yield the records from `start` on, for ever, on a connection of its own."""
@@ -80,7 +85,9 @@ class LogReader:
         consumer, self._shared = self._shared, None
         if consumer is not None:
             with contextlib.suppress(BrokerUnavailable), translated():
-                await consumer.stop()
+                # The client may wait for its own fetching for ever; a second cancellation, the timeout's, ends that.
+                async with asyncio.timeout(_STOP_WITHIN_S):
+                    await consumer.stop()
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:

@@ -12,6 +12,7 @@ caller that saw a timeout calls again.
 from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast
 
+from schemas.odoo_held import HeldUsage
 from schemas.odoo_invoices import (
     Invoice,
     InvoiceAnswer,
@@ -341,6 +342,10 @@ class OdooBilling:
     def upsert_lines(self, rows: Sequence[OverageRow]) -> list[LineResult]:
         """Bring each charge's order line to the row's amount; results in the order of `rows` (≤ 500)."""
         return cast("list[LineResult]", self._call("fc_upsert_lines", rows=list(rows)))
+
+    def read_lines(self, *, keys: Sequence[str] = (), line_ids: Sequence[int] = ()) -> list[HeldUsage]:
+        """What Odoo holds of overage keys, or of order lines by id (≤ 500); what it does not know is left out."""
+        return cast("list[HeldUsage]", self._call("fc_read_lines", keys=list(keys), line_ids=list(line_ids)))
 
     def upsert_deliveries(self, rows: Sequence[DeliveryRow]) -> list[DeliveryResult]:
         """Show webhook deliveries; a row replaces what was shown of its event and endpoint."""

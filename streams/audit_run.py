@@ -12,10 +12,12 @@ from typing import TypeVar
 from schemas.derived import Overage, Total
 from schemas.errors import ConfigurationError
 from schemas.identifiers import total_key
+from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings
 from schemas.topics import OVERAGE, TOTALS
 from schemas.wire import to_micros
 from streams.audit import Finding, Horizon, Outcome, Report, Where, judge_overage, judge_total
+from streams.audit_odoo_run import OdooAudit
 from streams.audit_reading import Books
 from streams.audit_replay import Expected, Place, Replay, billed_by
 from streams.audit_topics import Progress, Published, is_of_partition
@@ -165,8 +167,17 @@ def _total_of(overage: Overage) -> str:
     return total_key(overage.service, overage.subscription, overage.metric, overage.period_start)
 
 
-async def audit(settings: Settings, partitions: Sequence[int] | None, progress: Progress) -> Report:
-    """Audit these partitions of the usage log, or all, one after the other.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What to audit: partitions of the usage log, null for all; whether lines.v1, too; and Odoo, where it is given."""
+
+    partitions: Sequence[int] | None = None
+    with_lines: bool = True
+    odoo: OdooBilling | None = None
+
+
+async def audit(settings: Settings, scope: Scope, progress: Progress) -> Report:
+    """Audit one partition after the other.
 
     Raises:
         ConfigurationError: there is no such partition, or no usage topic.
@@ -174,10 +185,13 @@ async def audit(settings: Settings, partitions: Sequence[int] | None, progress: 
     books, report = Books(settings, progress), Report()
     try:
         count = await books.partitions()
-        for partition in sorted(set(range(count) if partitions is None else partitions)):
+        for partition in sorted(set(range(count) if scope.partitions is None else scope.partitions)):
             if not 0 <= partition < count:
                 raise ConfigurationError(f"there is no partition {partition}: the usage topic has {count}, from 0")
-            report.merge(await PartitionAudit(settings, partition, count, books, progress).run())
+            of_meter = PartitionAudit(settings, partition, count, books, progress)
+            report.merge(await of_meter.run())
+            if scope.with_lines:
+                report.merge(await OdooAudit(books, of_meter.overages, scope.odoo, progress).run())
     finally:
         await books.close()
     return report

@@ -8,10 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.adapters.odoo import OdooRpcTransport
 from deploy.commands.progress import reading
+from schemas.odoo_rpc import OdooBilling
 from schemas.settings import load
 from streams.audit import Outcome, Report, Where, as_document
-from streams.audit_run import audit
+from streams.audit_run import Scope, audit
 
 app = typer.Typer()
 
@@ -22,7 +24,7 @@ _SHOWN_MAX = 50
 @app.command("audit")
 def run(
     partition: Annotated[list[int] | None, typer.Option(help="only this one; may be repeated")] = None,
-    odoo: Annotated[bool, typer.Option("--odoo/--no-odoo", help="compare with Odoo, too")] = True,
+    odoo: Annotated[bool, typer.Option("--odoo/--no-odoo", help="compare with lines.v1 and Odoo, too")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
     """Replay the usage log into a fresh store and compare every total, overage and line with it.
@@ -33,8 +35,9 @@ def run(
     Example: fusion-billing audit --partition 0 --no-odoo
     """
     settings = load()
+    billing = OdooBilling(OdooRpcTransport(settings)) if odoo else None
     with reading() as progress:
-        report = asyncio.run(audit(settings, partition, progress))
+        report = asyncio.run(audit(settings, Scope(partition, with_lines=odoo, odoo=billing), progress))
     if as_json:
         typer.echo(json.dumps(as_document(report)))
     else:

@@ -73,6 +73,11 @@ class MeterLab:
         self.published += 1
         return placed.partition, placed.offset
 
+    def write(self, topic: str, key: str, value: dict[str, Any] | None) -> None:
+        """Write a derived record past the meter, as damage would."""
+        raw = None if value is None else json.dumps(value).encode()
+        self._producer.send(self.prefix + topic, key=key.encode(), value=raw).get(timeout=_ACKNOWLEDGED_WITHIN_S)
+
     def publish_in_transaction(self, raw: bytes, key: str, *, commit: bool) -> tuple[int, int]:
         """Publish one usage record in a transaction of an outside producer, and commit or abort it."""
         producer = KafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=f"{self.prefix}outside")

@@ -4,6 +4,7 @@ from . import test_charge
 from . import test_customers
 from . import test_invoices
 from . import test_lines
+from . import test_lines_read
 from . import test_lines_refused
 from . import test_policy
 from . import test_outbox

@@ -19,6 +19,7 @@ METHODS = {
     "fc_create_credit_note": {"service": "test-maps", "invoice_id": 0, "request_id": "x"},
     "fc_create_invoice": {"service": "test-maps", "customer": "x", "request_id": "x", "lines": []},
     "fc_upsert_lines": {"rows": []},
+    "fc_read_lines": {},
     "fc_upsert_deliveries": {"rows": []},
     "fc_take_replays": {},
     "fc_report_replays": {"rows": []},

@@ -1,5 +1,4 @@
-from odoo.exceptions import AccessError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import tagged
 
 from .common import FusionBillingCase
 
@@ -46,8 +45,3 @@ class TestLinesRead(FusionBillingCase):
     def test_unknown_keys_and_lines_are_left_out(self):
         self.assertEqual(self.api.fc_read_lines(keys=["no/such/key"], line_ids=[2**31 - 1]), [])
         self.assertEqual(self.api.fc_read_lines(), [])
-
-    def test_only_the_pipeline_may_ask(self):
-        user = new_test_user(self.env, login="nosy", groups="base.group_user")
-        with self.assertRaises(AccessError):
-            self.env["fusion.billing.api"].with_user(user).fc_read_lines(keys=["k"])

@@ -11,10 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from schemas.catalog import Charge, ChargeModel
 from schemas.derived import Overage, Total, Version
 from schemas.money import format_decimal
-from streams.domain.rating import rate
 
 
 class Where(StrEnum):
@@ -111,21 +109,12 @@ def judge_total(key: str, expected: Total | None, found: Total | None, horizon: 
     return _judge(Where.TOTALS, key, says, _Ages.of(expected, found), horizon)
 
 
-def judge_overage(
-    key: str, expected: Overage | None, found: Overage | None, horizon: Horizon, *, is_invoiced: bool
-) -> Finding:
-    """Compare a rated charge with what was published under its key.
-
-    The terms of an invoiced period are those that it was billed by, whatever the catalog says now; such a record
-    must agree with the total and with itself.
-    """
+def judge_overage(key: str, expected: Overage | None, found: Overage | None, horizon: Horizon) -> Finding:
+    """Compare a rated charge with what was published under its key, terms included."""
     says = (_overage_says(expected), _overage_says(found))
-    ages = _Ages.of(expected, found)
-    if says[0] != says[1] and is_invoiced and _keeps_its_terms(expected, found):
-        return Finding(Where.OVERAGE, key, Outcome.EQUAL, *says)
     if found is not None and found.version.catalog_offset > horizon.catalog_offset and says[0] != says[1]:
         return Finding(Where.OVERAGE, key, Outcome.PENDING, *says, "rated by a newer catalog")
-    return _judge(Where.OVERAGE, key, says, ages, horizon)
+    return _judge(Where.OVERAGE, key, says, _Ages.of(expected, found), horizon)
 
 
 def judge_last_word(where: Where, key: str, newest: Version, last: Version) -> Finding:
@@ -177,42 +166,25 @@ def _overage_says(overage: Overage | None) -> str:
     numbers = {name: format_decimal(getattr(overage, name)) for name in _OVERAGE_NUMBERS}
     return (
         "{amount} {currency} for {total} ({billable_units} over {quota}:"
-        " {batches} at {price_per_unit} per {batch_size}, {model})"
-    ).format(**numbers, currency=overage.currency, model=overage.charge_model)
+        " {batches} at {price} per {batch_size}, {model})"
+    ).format(**numbers, currency=overage.currency, model=overage.charge_model, price=_price(overage))
 
 
-_OVERAGE_NUMBERS = ("amount", "total", "billable_units", "quota", "batches", "price_per_unit", "batch_size")
+_OVERAGE_NUMBERS = ("amount", "total", "billable_units", "quota", "batches", "batch_size")
+
+
+def _price(overage: Overage) -> str:
+    """Return the price, or of tiers each bound with its price and fee."""
+    if not overage.tiers:
+        return format_decimal(overage.price_per_unit)
+    tiers = ((tier.up_to, tier.price_per_unit, tier.flat_fee) for tier in overage.tiers)
+    return " ".join(f"≤{up_to or '∞'}:{format_decimal(price)}+{format_decimal(fee)}" for up_to, price, fee in tiers)
 
 
 def is_withdrawn(overage: Overage) -> bool:
     """Tell whether a record is the end of a charge that does not apply any more: no terms, nothing due."""
-    return not (overage.amount or overage.quota or overage.billable_units or overage.price_per_unit)
-
-
-def _keeps_its_terms(expected: Overage | None, found: Overage | None) -> bool:
-    """Tell whether an invoiced period's record may differ from today's rating: as far as terms, not usage, differ."""
-    if found is None:
-        return True  # a charge that came after the invoice does not bill it
-    if expected is not None and expected.total != found.total:
-        return False
-    if found.charge_model not in (ChargeModel.STANDARD, ChargeModel.PACKAGE):
-        return True  # its tiers are not in the record
-    return rate(found.total, _terms(found)).amount == found.amount
-
-
-def _terms(overage: Overage) -> Charge:
-    return Charge(
-        id=0,
-        code=overage.charge,
-        name=overage.charge,
-        metric=overage.metric,
-        product=0,
-        included_quota=overage.quota,
-        price_per_unit=overage.price_per_unit,
-        unit_batch=overage.batch_size,
-        charge_model=overage.charge_model,
-        currency=overage.currency,
-    )
+    numbers = overage.amount or overage.quota or overage.billable_units or overage.price_per_unit
+    return not (numbers or overage.tiers)
 
 
 def as_document(report: Report) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.catalog import Charge
 from schemas.derived import Overage, Total
 from schemas.identifiers import total_key
 from schemas.wire import from_micros, to_micros
@@ -12,7 +13,8 @@ from streams.domain.catalog import CatalogView
 from streams.records import LogRecord
 from streams.run_intake import take_in_run
 from streams.store.aggregates import UNASSIGNED, AggregateKey
-from streams.store.partition_store import Billed, PartitionStore
+from streams.store.partition_store import PartitionStore
+from streams.store.published import Billed, Name
 
 _CHUNK = 2_000
 
@@ -72,21 +74,13 @@ class Replay:
         self.store.applied_offset = last_offset
         new = len(self.store.aggregates) - len(self.first_seen_ms)
         self.first_seen_ms.extend([run[0].timestamp_ms] * new)
-        numbers = [self._number(total) for total in self.watched.get(last_offset, ())]
+        numbers = [self.store.aggregates.find(_name_of(total)) for total in self.watched.get(last_offset, ())]
         self.captured.update(self._expected([number for number in numbers if number is not None]))
 
     def expected(self) -> Iterator[tuple[str, Expected]]:
         """Yield by total's key what must have been published, by the state after the last record."""
         for start in range(0, len(self.store.aggregates), _CHUNK):
             yield from self._expected(range(start, min(start + _CHUNK, len(self.store.aggregates))))
-
-    def _number(self, total: Total) -> int | None:
-        aggregates, start = self.store.aggregates, to_micros(total.period_start)
-        for number in aggregates.of_subscription(total.service, total.subscription):
-            key = aggregates.keys[number]
-            if (key.metric, key.period_start) == (total.metric, start):
-                return number
-        return None
 
     def _expected(self, numbers: Sequence[int]) -> Iterator[tuple[str, Expected]]:
         derivation = derive(self.store, numbers, self.catalog, self.place.epoch)
@@ -102,14 +96,33 @@ class Replay:
                 yield name, Expected(totals.get(name), overages.get(name, {}))
 
 
-def billed_by(overages: Iterable[Overage]) -> Billed:
+def billed_by(totals: Iterable[Total], overages: Iterable[Overage]) -> Billed:
     """Return what the meter must remember to have billed, read from what it has published."""
-    billed: Billed = {}
+    billed: Billed = {_name_of(total): {} for total in totals}
     for each in overages:
         if not is_withdrawn(each):
-            name = (each.service, each.subscription, each.metric, to_micros(each.period_start))
-            billed.setdefault(name, {})[each.charge] = each.currency
+            billed.setdefault(_name_of(each), {})[each.charge] = _terms(each)
     return billed
+
+
+def _name_of(record: Total | Overage) -> Name:
+    return record.service, record.subscription, record.metric, to_micros(record.period_start)
+
+
+def _terms(overage: Overage) -> Charge:
+    return Charge(
+        id=0,
+        code=overage.charge,
+        name=overage.charge,
+        metric=overage.metric,
+        product=0,
+        included_quota=overage.quota,
+        price_per_unit=overage.price_per_unit,
+        unit_batch=overage.batch_size,
+        charge_model=overage.charge_model,
+        currency=overage.currency,
+        tiers=overage.tiers,
+    )
 
 
 def _name(key: AggregateKey) -> str:

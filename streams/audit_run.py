@@ -15,13 +15,11 @@ from schemas.identifiers import total_key
 from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings
 from schemas.topics import OVERAGE, TOTALS
-from schemas.wire import to_micros
 from streams.audit import Finding, Horizon, Outcome, Report, Where, judge_overage, judge_total
 from streams.audit_odoo_run import OdooAudit
 from streams.audit_reading import Books
 from streams.audit_replay import Expected, Place, Replay, billed_by
 from streams.audit_topics import Progress, Published, is_of_partition
-from streams.domain.catalog import is_invoiced
 from streams.store.partition_store import PartitionStore
 
 _WATCHED_MAX = 512  # of the youngest published ages; only what changes all the time is that young
@@ -85,7 +83,9 @@ class PartitionAudit:
     async def _replay(self, first: int, end: int) -> Replay:
         store = PartitionStore(secrets.randbits(64), self.books.catalog)
         store.applied_offset = first - 1
-        store.billed = billed_by(held.record for held in self.overages.held.values())
+        store.published.billed = billed_by(
+            (held.record for held in self.totals.held.values()), (held.record for held in self.overages.held.values())
+        )
         place = Place(self.partition, self.partitions, self.settings.usage_epoch)
         replay = Replay(place, store, self.books.catalog, self._watched())
         async with aclosing(self.books.usage(self.partition, first, end)) as runs:
@@ -141,15 +141,8 @@ class PartitionAudit:
         for key in sorted(keys):
             rated = self.overages.get(key)
             expected = _of_age([each.overages.get(key) for each in candidates], rated)
-            invoiced = self._is_invoiced(rated or expected)
-            finding = judge_overage(key, expected, rated, horizon, is_invoiced=invoiced)
+            finding = judge_overage(key, expected, rated, horizon)
             yield self.overages.findings.get(key, finding)
-
-    def _is_invoiced(self, overage: Overage | None) -> bool:
-        if overage is None:
-            return False
-        subscription = self.books.catalog.subscription(overage.service, overage.subscription)
-        return subscription is not None and is_invoiced(to_micros(overage.period_end), subscription)
 
 
 _Derived = TypeVar("_Derived", Total, Overage)

@@ -7,18 +7,16 @@ assignment starts from there, whatever the group committed.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
 import structlog
-from faust.transport.drivers import aiokafka as aiokafka_driver
-from faust.types import TP, Message
+from faust.types import TP
 
 from schemas import topics
 from schemas.settings import Settings
+from streams.consumer import consumer_class
 from streams.meter import Meter
-from streams.records import LogRecord
 
 log = structlog.get_logger()
 
@@ -42,11 +40,12 @@ def create_app(settings: Settings, meter: Meter) -> Any:
         broker_session_timeout=10,
         broker_heartbeat_interval=3,
         broker_request_timeout=30,
-        broker_max_poll_records=500,
+        broker_max_poll_records=10_000,
         broker_commit_interval=1,
-        stream_buffer_maxsize=256,
+        # A message is what a fetch brought of one partition, a megabyte or more.
+        stream_buffer_maxsize=4,
     )
-    app.transport.Consumer = _consumer_class(meter)
+    app.transport.Consumer = consumer_class(meter)
     usage = app.topic(settings.topic(topics.USAGE), key_serializer="raw", value_serializer="raw")
 
     @app.agent(usage, concurrency=1)  # type: ignore[untyped-decorator]
@@ -81,48 +80,6 @@ class _MeterApp(faust.App):  # type: ignore[misc]
         """Read the catalog first: nothing is rated without it."""
         await self._meter.start()
         await super().on_start()
-
-
-def _consumer_class(meter: Meter) -> type[Any]:
-    class StoreConsumer(aiokafka_driver.Consumer):  # type: ignore[misc]
-        """Starts each partition at its store's next offset, whatever the group committed; committed records only."""
-
-        def _new_consumer_thread(self) -> Any:
-            return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
-
-        async def seek_to_committed(self) -> Mapping[TP, int]:
-            """Seek to the stores' offsets; Faust asks whenever the flow of records (re)starts."""
-            start = {tp: await meter.next_offset(tp.partition) for tp in self.assignment()}
-            await self.seek_wait(start)
-            return start
-
-        async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
-            """Yield what a fetch brought as one message per partition: a list of records under its last offset.
-
-            Faust spends about 0.1 ms on each message it delivers, however small.
-            """
-            fetched: dict[TP, tuple[Message, list[LogRecord]]] = {}
-            async for tp, message in super().getmany(timeout):
-                records = fetched[tp][1] if tp in fetched else []
-                records.append(LogRecord(message.partition, message.offset, message.key, message.value))
-                fetched[tp] = message, records
-            for tp, (last, records) in fetched.items():
-                last.key, last.value = None, records
-                yield tp, last
-
-    return StoreConsumer
-
-
-class _CommittedThread(aiokafka_driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Reads committed records only: what an outside producer has aborted must not count."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        # Faust chooses the isolation level by this flag, and looks at it for nothing else here.
-        self.consumer.in_transaction = True
-        try:
-            return super()._create_worker_consumer(transport)
-        finally:
-            self.consumer.in_transaction = False
 
 
 def _credentials(settings: Settings) -> Any:

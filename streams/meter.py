@@ -125,6 +125,11 @@ class Meter:
             await self._opened.wait_for(lambda: partition in self._workers)
         return self._workers[partition].next_offset
 
+    def applied_end(self, partition: int) -> int | None:
+        """Return the first record of a partition that its store has not applied; null if it is not at work here."""
+        worker = self._workers.get(partition)
+        return None if worker is None else worker.next_offset
+
     async def stop(self) -> None:
         """Publish what is dirty, save snapshots and end."""
         async with self._changing:

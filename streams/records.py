@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """One record of a log; `timestamp_ms` (since 1970 UTC) is 0 where nobody asked for it."""
 
     partition: int

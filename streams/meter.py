@@ -18,6 +18,7 @@ from streams.log_follower import runs
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
 from streams.state import Neighbours
+from streams.warm_up import warm_up
 
 # So long a broker may be away while we start or take up a partition; then a restart is the better way.
 _PATIENCE_S = 120.0
@@ -59,7 +60,7 @@ class Meter:
         if not partitions:
             name = self._settings.topic(topics.USAGE)
             raise ConfigurationError(f"topic {name} does not exist: run `fusion-billing topics apply` first")
-        await _patiently(self._read_catalog)
+        await asyncio.gather(_patiently(self._read_catalog), asyncio.to_thread(warm_up))
         self._neighbours = Neighbours(
             self._settings, self._catalog, self._usage_log, TopicsReader(self._settings), partitions
         )

@@ -1,0 +1,21 @@
+"""Loads the compiled loops before the first record needs them; without numba's cache that takes half a minute."""
+
+from schemas.wire import lazy
+from streams.column_reader import ColumnReader
+from streams.domain.catalog import CatalogView
+from streams.records import LogRecord
+from streams.store.partition_store import PartitionStore
+
+_BATCH = (
+    b'{"service":"s","columns":{"subscriptions":["s"],"metrics":["m"],"periods":[["2026-07-01T00:00:00Z",'
+    b'"2026-07-01T01:00:00Z"]],"subscription":[0],"metric":[0],"period":[0],"keys":["k"],"quantities":[1]}}'
+)
+
+
+def warm_up() -> None:
+    """Take one batch into a store that is thrown away."""
+    reader = ColumnReader(len(_BATCH), 1)
+    reader.add(LogRecord(0, 0, None, _BATCH), lazy.read(_BATCH))
+    store = PartitionStore(0, CatalogView())
+    store.apply_arrays(0, reader.counters())
+    store.rows.fill(store.rows.size)

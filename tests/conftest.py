@@ -7,6 +7,11 @@ pytest_plugins = ["tests.stack.running", "tests.stack.kafka", "tests.stack.odoo"
 _SLOW = ("faults", "odoo", "kafka")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the pictures of the documentation are kept, when somebody makes them anew."""
+    parser.addoption("--screens", metavar="FOLDER", help="keep the screenshots of tests/integration/test_odoo_screens")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the modules that wait for servers, so that the quick ones fill both processes at the end.

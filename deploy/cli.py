@@ -17,6 +17,7 @@ class _Commands(LazyGroup):
     elsewhere: ClassVar = {
         "publish": "deploy.commands.publish:publish",
         "audit": "deploy.commands.audit:audit",
+        "trace": "deploy.commands.trace:trace",
         "rejected": "deploy.commands.rejected",
         "webhooks": "deploy.commands.webhooks",
         "topics": "deploy.commands.topics",

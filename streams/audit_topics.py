@@ -1,6 +1,6 @@
 """Reading what has been published: of a compacted topic the newest record of each key that is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -59,9 +59,14 @@ class Published(Generic[_Record]):
     findings: dict[str, Finding] = field(default_factory=dict)
     _positions: dict[int, int] = field(default_factory=dict)
 
-    async def refresh(self, progress: Progress) -> None:
-        """Read from where the last call ended, the first one from the beginning, to what is the end now."""
-        for partition in range(await self.reader.partitions()):
+    async def refresh(self, progress: Progress, keys: Collection[str] | None = None) -> None:
+        """Read from where the last call ended, the first one from the beginning, to what is the end now.
+
+        `keys`: read only where these can be.
+        """
+        count = await self.reader.partitions()
+        partitions = range(count) if keys is None else sorted({partition_of(key, count) for key in keys if count})
+        for partition in partitions:
             first, end = await self.reader.bounds(partition)
             start = max(first, self._positions.get(partition, 0))
             async with aclosing(self.reader.read(partition, start, end)) as records:

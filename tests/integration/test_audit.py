@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from tests.faults.meter_lab import MeterLab, open_lab, running, under_load
+from tests.faults.reference_model import SERVICE
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -95,3 +96,47 @@ def test_planted_damage_is_named(lab: MeterLab) -> None:
     assert drift["overage.v1", missing][1] == "nothing"
     assert overages[missing]["amount"] == "2"
     assert {each["outcome"] for each in found["findings"]} == {"drift"}
+
+
+def test_trace_tells_the_fate_of_every_value(lab: MeterLab) -> None:
+    """Replaced, moved, sent again, of a late revision, refused, on a wrong partition: each with its place."""
+    with running(lab.worker()):
+        first = lab.publish_counters(counter("a", "1500", revision=1), counter("moves", "30"))
+        again = lab.publish_counters(counter("a", "1500", revision=1))
+        late = lab.publish_counters(counter("a", "9", revision=0))
+        lab.publish_counters(counter("moves", "30", "2026-08-03T00:00:00Z"))
+        refused = lab.publish_counters(counter("bad", "-4"), counter("a", "700", revision=2))
+        wrong = (first[0] + 1) % lab.partitions
+        stray = json.dumps({"service": SERVICE, "counters": [counter("stray", "50")]}).encode()
+        _, strayed = lab.publish(stray, partition=wrong)
+        lab.model.take(first[0], 10**9, stray)
+        lab.wait_until_exact()
+
+    code, [found] = command(lab, "trace", "a", "--service", SERVICE, "--subscription", "s0", "--no-odoo")
+    assert code == 0
+    [known] = found["counters"]
+    assert found["searched_partitions"] == [first[0]]
+    assert [(each["offset"], each["fate"]) for each in known["values"]] == [
+        (first[1], "replaced"),
+        (again[1], "duplicate"),
+        (late[1], "superseded"),
+        (refused[1], "counted"),
+    ]
+    assert known["total"]["quantity"] == "750"
+    assert [(each["charge"], each["amount"]) for each in known["overages"]] == [("calls-fee", "2.5")]
+
+    _, [moved, bad, far] = command(lab, "trace", "moves", "bad", "stray", "--no-odoo")
+    assert [each["fate"] for each in moved["counters"][0]["values"]] == ["replaced", "counted"]
+    assert moved["counters"][0]["total"]["key"] == "maps/s0/calls/2026-08-01T00:00:00Z"
+    assert [each["fate"] for each in bad["counters"][0]["values"]] == ["refused"]
+    assert bad["counters"][0]["values"][0]["by"].startswith("negative_quantity")
+    fates = {each["partition"]: each["fate"] for each in far["counters"][0]["values"]}
+    assert fates == {wrong: "sent on", first[0]: "counted"}
+    assert f"{wrong}:{strayed}#0" in {each["place"] for each in far["counters"][0]["values"]}
+
+    code, [back] = command(lab, "trace", f"maps/s0/calls-fee/{START}", "--no-odoo")
+    assert code == 0
+    assert (back["comes_to"], back["equal"]) == ("750", True)
+    assert {each["key"]: each["quantity"] for each in back["counters"]} == {"a": "700", "stray": "50"}
+    assert {each["key"] for each in back["displaced"]} == {"a", "moves"}
+    assert command(lab, "trace", "nowhere", "--no-odoo")[0] == 1

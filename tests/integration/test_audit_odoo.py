@@ -55,3 +55,27 @@ def test_audit_is_silent_on_health_and_names_a_line_that_a_person_changed(pipeli
     pipeline.odoo.call("sale.order.line", "write", [line], {"price_unit": 0.20})
     code, found = command(pipeline, "audit")
     assert (code, found["drift"]) == (0, 0), found
+
+
+def test_trace_leads_from_a_key_to_its_invoice_and_back_from_the_line(pipeline: Pipeline) -> None:
+    """Forward by the idempotency key, backward by the id of the order line: the same counters, line and invoice."""
+    subscription = subscribe_and_use(pipeline, "1500", "0.20")
+    [order] = pipeline.odoo.call("sale.order", "search", [["x_fc_external_id", "=", subscription]])
+    terms = {"advance_payment_method": "delivered", "sale_order_ids": [[6, 0, [order]]]}
+    wizard = pipeline.odoo.call("sale.advance.payment.inv", "create", terms)
+    pipeline.odoo.call("sale.advance.payment.inv", "create_invoices", [wizard])
+    code, [found] = command(pipeline, "trace", "k1", "--service", "maps", "--subscription", subscription)
+    assert code == 0
+    [known] = found["counters"]
+    assert [each["fate"] for each in known["values"]] == ["counted"]
+    [overage] = known["overages"]
+    assert (overage["amount"], overage["line"]["amount"]) == ("0.2", "0.2")
+    [line] = overage["odoo"]["lines"]
+    assert (line["id"], line["shown"]) == (overage["line"]["line_id"], "0.20")
+    assert [(each["type"], each["state"], each["amount"]) for each in line["invoices"]] == [
+        ("invoice", "draft", "0.20")
+    ]
+
+    code, [back] = command(pipeline, "trace", "--line", str(line["id"]))
+    assert (code, back["key"], back["equal"]) == (0, overage["key"], True)
+    assert [(each["key"], each["quantity"]) for each in back["counters"]] == [("k1", "1500")]

@@ -49,7 +49,7 @@ class MeterLab:
         """Create the topics and write the catalog that the model assumes."""
         compact = {"cleanup.policy": "compact"}
         self._create({"usage.v1": self.partitions, "rejected.v1": self.partitions}, {})
-        self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2}, compact)
+        self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, compact)
         self._producer = self._new_producer()
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ class Flusher:
         While the store is behind what has been published already, totals and overage wait: they would be older.
         """
         async with self.state.publishing:
+            self.state.outbox.settle(await self.publisher.reconnect())
             await self.publications.learn()
             marked = self.state.store.aggregates.marked() if self.publications.settle() else []
             for start in range(0, len(marked), _AGGREGATES_PER_TRANSACTION) or (0,):

@@ -68,6 +68,13 @@ class FencedPublisher:
         failpoint("claim.made")
         return settled
 
+    async def reconnect(self) -> int:
+        """Connect again if a failure made that necessary, and return the offset up to which input is settled by now.
+
+        A publication whose acknowledgement was lost may have gone out all the same: its input must not go out again.
+        """
+        return await self._restart() if self._producer is None else 0
+
     async def publish(self, records: Iterable[Outgoing], settled: int) -> Positions:
         """Publish all records or none of them, acknowledged by all replicas in sync, and note what is settled.
 
@@ -122,21 +129,22 @@ class FencedPublisher:
             positions[place] = max(positions.get(place, 0), each.offset + 1)
         return positions
 
-    async def _restart(self) -> None:
-        """Connect again after a failure, unless somebody else has claimed the partition since.
+    async def _restart(self) -> int:
+        """Connect again after a failure, unless somebody else has claimed the partition since; return what is settled.
 
         Looking first spares the new owner a disturbance; only the look after the start is proof, as from then on
         nobody else can claim without shutting us out.
         """
         await self._check_owner()
         await self._start()
-        await self._check_owner()
+        return await self._check_owner()
 
-    async def _check_owner(self) -> None:
-        owner, _ = await self._read_claim()
+    async def _check_owner(self) -> int:
+        owner, settled = await self._read_claim()
         if owner != self._owner:
             await self.close()
             raise OwnershipLost(f"partition {self._place.partition} was claimed by another worker")
+        return settled
 
     async def _start(self) -> None:
         """Start a producer: it finishes or aborts what the former one left open and shuts it out."""

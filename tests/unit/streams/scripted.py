@@ -74,13 +74,14 @@ class ScriptedTopics:
 
 @dataclass(slots=True)
 class ScriptedPublisher:
-    """Keeps what was published; `on_publish` runs while a publication is on its way."""
+    """Keeps what was published; `on_publish` runs while it is on its way, `loses_reply` fails when it has arrived."""
 
     published: list[Outgoing] = field(default_factory=list)
     topics: ScriptedTopics = field(default_factory=ScriptedTopics)
     claims: list[int] = field(default_factory=list)
     recorded: int = 0
     is_down: bool = False
+    loses_reply: bool = False
     on_publish: Callable[[], Any] = lambda: None
 
     async def claim(self, settled: int) -> int:
@@ -97,7 +98,14 @@ class ScriptedPublisher:
         records = list(records)
         self.published += records
         self.recorded = settled
-        return self.topics.append(records)
+        positions = self.topics.append(records)
+        if self.loses_reply:
+            raise BrokerUnavailable("no reply", 0)
+        return positions
+
+    async def reconnect(self) -> int:
+        """What the last publication has settled."""
+        return self.recorded
 
     async def close(self) -> None:
         """Nothing to let go of."""

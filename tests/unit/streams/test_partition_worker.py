@@ -59,6 +59,20 @@ async def test_nothing_is_cleared_before_the_acknowledgement(desk: Desk) -> None
     assert desk.publisher.recorded == 3
 
 
+async def test_a_publication_whose_acknowledgement_was_lost_is_not_made_twice(desk: Desk) -> None:
+    """It went out whole, what it settled is on record: the next flush repeats values, but no refusal."""
+    await desk.worker.open()
+    await desk.use("a", 5)
+    await desk.worker.apply(desk.log.append(b"garbage"))
+    desk.publisher.loses_reply = True
+    with pytest.raises(BrokerUnavailable):
+        await desk.worker.flush()
+    desk.publisher.loses_reply = False
+    await desk.worker.flush()
+    assert len(desk.take("rejected")) == 1
+    assert {each["quantity"] for each in desk.take("totals")} == {"5"}
+
+
 async def test_gaps_are_filled_from_the_log(desk: Desk) -> None:
     """Skipped records are applied first, known ones never again; markers leave empty ranges."""
     await desk.worker.open()

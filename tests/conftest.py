@@ -2,7 +2,13 @@
 
 import pytest
 
-pytest_plugins = ["tests.stack.running", "tests.stack.kafka", "tests.stack.odoo", "tests.stack.pipeline"]
+pytest_plugins = [
+    "tests.stack.running",
+    "tests.stack.kafka",
+    "tests.stack.odoo",
+    "tests.stack.pipeline",
+    "tests.stack.fault_table",
+]
 
 _SLOW = ("faults", "odoo", "kafka")
 

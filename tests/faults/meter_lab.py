@@ -1,36 +1,35 @@
-"""A meter under test: its topics, its processes, seeded load with the reference model told of it, and the verdict."""
+"""A meter under test: its topics, seeded load with the reference model told of it, and the verdict."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from deploy.local import kafka_client
-from deploy.local.settings import REPOSITORY
-from tests.faults.reference_model import METRICS, SERVICE, Model, catalog
+from tests.faults.load import SUBSCRIPTIONS, Load, under_load
+from tests.faults.reading import Tail, read_cold
+from tests.faults.reference_model import SERVICE, Model, catalog
+from tests.faults.verdict import Published, Refusals, Verdict, judge, newest, refusals
+from tests.faults.workers import Victim, Worker, running
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["MeterLab", "Victim", "Worker", "open_lab", "running", "under_load"]
 
 PARTITIONS = 3
-SUBSCRIPTIONS = [f"s{number}" for number in range(7)] + ["with/slash"]
-READY_WITHIN_S = 40.0
-QUIET_WITHIN_S = 60.0
+QUIET_WITHIN_S = 90.0
 _ACKNOWLEDGED_WITHIN_S = 60.0
+# What the meter publishes of the last but one round is visible in whole, see `wait_until_quiet`.
+_ROUNDS = 3
+# Segments of a second, so that the broker really compacts what a cold reader then reads.
+_COMPACTED = {"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01"}
 
 
 @dataclass(slots=True)
@@ -41,19 +40,25 @@ class MeterLab:
     prefix: str
     folder: Path
     partitions: int = PARTITIONS
+    seed: int = 1
     model: Model = field(default_factory=Model)
     published: int = 0
+    load: Load = field(init=False)
+    _totals: Tail = field(init=False)
+    _round: int = 0
     _producer: Any = None
 
     def open(self) -> None:
         """Create the topics and write the catalog that the model assumes."""
-        compact = {"cleanup.policy": "compact"}
+        self.load = Load(self, random.Random(self.seed))
         self._create({"usage.v1": self.partitions, "rejected.v1": self.partitions}, {})
-        self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, compact)
+        self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, _COMPACTED)
         self._producer = self._new_producer()
+        self._totals = Tail(self.bootstrap, self.prefix + "totals.v1")
 
     def close(self) -> None:
         """Let go of the broker."""
+        self._totals.close()
         if self._producer is not None:
             self._producer.close(timeout=2)
 
@@ -103,71 +108,67 @@ class MeterLab:
         wait_until(lambda: self.published >= target, _ACKNOWLEDGED_WITHIN_S, f"{count} more records published")
 
     def latest(self, topic: str) -> dict[str, dict[str, Any]]:
-        """What a cold reader of a compacted topic holds: the greatest version of each key.
+        """What a cold reader of a compacted topic holds: the greatest version of each key, which is its last word."""
+        return newest(self.read(topic))
 
-        The last word of each key must be that one as well, or compaction would take the truth away.
-        """
-        by_version: dict[str, dict[str, Any]] = {}
-        last_word: dict[str, dict[str, Any]] = {}
-        for record in self.read(topic):
-            key, value = record.key.decode(), json.loads(record.value)
-            last_word[key] = value
-            if key not in by_version or value["version"] >= by_version[key]["version"]:
-                by_version[key] = value
-        assert last_word == by_version, "an older version is the last word of a key"
-        return by_version
-
-    def rejected(self) -> dict[tuple[int, int], list[list[tuple[int | None, str]]]]:
+    def rejected(self) -> dict[tuple[int, int], list[Refusals]]:
         """The refusals by source record, once per record of the topic."""
-        found: dict[tuple[int, int], list[list[tuple[int | None, str]]]] = {}
-        for record in self.read("rejected.v1"):
-            value = json.loads(record.value)
-            refusals = [(each["index"], each["reason"]) for each in value["refusals"]]
-            found.setdefault((value["partition"], value["offset"]), []).append(refusals)
-        return found
+        return refusals(self.read("rejected.v1"))
 
     def read(self, topic: str) -> list[Any]:
         """All committed records of a topic, oldest first per partition."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            reconnect_backoff_max_ms=1000,
-        )
-        try:
-            name = self.prefix + topic
-            places = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
-            consumer.assign(places)
-            ends = consumer.end_offsets(places)
-            records: list[Any] = []
-            while any(consumer.position(place) < ends[place] for place in places):
-                for batch in consumer.poll(timeout_ms=200).values():
-                    records += batch
-            return records
-        finally:
-            consumer.close()
+        return read_cold(self.bootstrap, self.prefix + topic)
 
-    def check(self) -> bool:
-        """True when totals, overage and rejected are exactly the model's; else an assertion shows a difference."""
-        totals = {
-            key: (Decimal(value["quantity"]), value["counters"])
-            for key, value in self.latest("totals.v1").items()
-            if value["counters"] or Decimal(value["quantity"])
-        }
-        _assert_equal("totals", totals, self.model.totals())
-        overages = {
-            key: (Decimal(value["total"]), Decimal(value["amount"]))
-            for key, value in self.latest("overage.v1").items()
-            if value["counters"] or Decimal(value["amount"])
-        }
-        _assert_equal("overage", overages, self.model.overages())
-        _assert_equal("rejected", self.rejected(), {key: [value] for key, value in self.model.rejected.items()})
-        return True
+    def verdict(self) -> Verdict:
+        """How far what a cold reader finds now is from the model."""
+        return judge(
+            Published(self.read("totals.v1"), self.read("overage.v1"), self.read("rejected.v1")),
+            self.model,
+        )
 
     def wait_until_exact(self) -> None:
         """Return when everything is exactly the model's; fail with the difference if it never is."""
-        wait_until(self.check, QUIET_WITHIN_S, "the meter's output equal to the model's")
+
+        def check() -> bool:
+            self.verdict().require()
+            return True
+
+        wait_until(check, QUIET_WITHIN_S, "the meter's output equal to the model's")
+
+    def verdict_when_quiet(self) -> Verdict:
+        """The verdict once the meter has nothing left to say; nobody may publish meanwhile."""
+        self.wait_until_quiet()
+        return self.verdict()
+
+    def wait_until_quiet(self) -> None:
+        """Return when whatever came of the usage so far is published.
+
+        One more counter goes to each subscription, and its total is awaited. A partition is applied in order and
+        published oldest mark first, so all that was before this counter is out with it. Three rounds: strays reach
+        their partition with the first one; the second one has them counted; and before the third one commits, all
+        partitions of all topics show the transaction of the second one.
+        """
+        for _ in range(_ROUNDS):
+            self._round += 1
+            places = {self.publish_counters(self._mark(name))[0] for name in SUBSCRIPTIONS}
+            assert places == set(range(self.partitions)), "no subscription for some partition"
+            wait_until(self._has_marks, QUIET_WITHIN_S, f"totals of round {self._round}")
+
+    def _mark(self, subscription: str) -> dict[str, Any]:
+        start = "2026-12-01T00:00:00Z"
+        return {
+            "subscription": subscription,
+            "metric": "credits",
+            "quantity": "1",
+            "period_start": start,
+            "period_end": start,
+            "idempotency_key": f"round{self._round}",
+        }
+
+    def _has_marks(self) -> bool:
+        totals = self._totals.poll()
+        marks = [f"{SERVICE}/{name}/credits/2026-12-01T00:00:00Z" for name in SUBSCRIPTIONS]
+        return all(totals.get(mark, {}).get("quantity") == str(self._round) for mark in marks)
 
     def move_group(self, offsets: dict[int, int]) -> None:
         """Set the committed offsets of the meter's group, as an operator could while it is stopped."""
@@ -200,17 +201,23 @@ class MeterLab:
             consumer.close()
 
     def worker(self, name: str = "meter-0", **settings: str) -> Worker:
-        """A meter process of this name, not started yet; the same name finds the same snapshots."""
-        variables = {
+        """A meter as in production, not started yet; the same name finds the same snapshots."""
+        return Worker(name, self._variables(name, settings), self.folder / f"{name}.log")
+
+    def victim(self, name: str = "meter-0", mutant: str | None = None, **settings: str) -> Victim:
+        """A meter that can be disturbed at its failpoints and may carry a planted bug, not started yet."""
+        return Victim(name, self._variables(name, settings), self.folder / f"{name}.log", mutant=mutant)
+
+    def _variables(self, name: str, settings: dict[str, str]) -> dict[str, str]:
+        return {
             "FUSION_KAFKA_BOOTSTRAP": self.bootstrap,
             "FUSION_TOPIC_PREFIX": self.prefix,
             "FUSION_METER_DATA_DIR": str(self.folder / name),
             "FUSION_METER_WORKER_ID": name,
-            "FUSION_METER_FLUSH_S": "0.2",
-            "FUSION_METER_SNAPSHOT_S": "1",
+            "FUSION_METER_FLUSH_S": "0.1",
+            "FUSION_METER_SNAPSHOT_S": "0.5",
             **{f"FUSION_{key.upper()}": value for key, value in settings.items()},
         }
-        return Worker(name, variables, self.folder / f"{name}.log")
 
     def _create(self, topics: dict[str, int], config: dict[str, str]) -> None:
         kafka_client.create_topics(self.bootstrap, {self.prefix + name: n for name, n in topics.items()}, config)
@@ -226,211 +233,9 @@ class MeterLab:
         )
 
 
-@dataclass(slots=True)
-class Worker:
-    """One meter process, to be started, killed, paused and started again; `failures` counts its own ends."""
-
-    name: str
-    variables: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    failures: int = 0
-    _is_wanted: bool = False
-
-    def start(self) -> None:
-        """Start it; it may take a while until it works."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("FUSION_")}
-        command = [sys.executable, "-c", "from deploy.cli import main; main()", "meter"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=inherited | self.variables, stdout=log, stderr=log
-            )
-        self._is_wanted = True
-
-    def stop(self) -> int:
-        """Stop it the polite way and return its exit code."""
-        self._is_wanted = False
-        process = self._running()
-        process.send_signal(signal.SIGTERM)
-        return process.wait(READY_WITHIN_S)
-
-    def kill(self) -> None:
-        """Stop it as a power cut would."""
-        self._is_wanted = False
-        process = self._running()
-        process.kill()
-        process.wait()
-
-    def pause(self) -> None:
-        """It keeps its connections but does nothing."""
-        self._running().send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """End a pause."""
-        self._running().send_signal(signal.SIGCONT)
-
-    def supervise(self) -> None:
-        """Start it again if it has ended by itself."""
-        if self._is_wanted and self.process is not None and self.process.poll() is not None:
-            self.failures += 1
-            self.start()
-
-    def count(self, event: str) -> int:
-        """How often it has logged an event."""
-        return self.log.read_text(errors="replace").count(f'"event": "{event}"') if self.log.exists() else 0
-
-    def wait_for(self, event: str, times: int = 1) -> None:
-        """Return once it has logged an event so often."""
-        wait_until(lambda: self.count(event) >= times, READY_WITHIN_S, f"{self.name}: {times} times {event}")
-
-    def wait_for_more(self, event: str, times: int = 1) -> None:
-        """Return once it has logged an event so often from now on."""
-        self.wait_for(event, self.count(event) + times)
-
-    def snapshots(self) -> list[Path]:
-        """Its snapshot files, oldest first per partition."""
-        return sorted(Path(self.variables["FUSION_METER_DATA_DIR"]).rglob("*.snapshot"))
-
-    def end(self) -> None:
-        """Whatever state it is in, it is gone afterwards."""
-        self._is_wanted = False
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def tail(self) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is None or self.process.poll() is not None:
-            raise AssertionError(f"{self.name} does not run: …{self.tail()}")
-        return self.process
-
-
-@contextmanager
-def running(*workers: Worker, may_fail: bool = False) -> Iterator[None]:
-    """These workers run inside the block, under a supervisor, and are gone after it.
-
-    Unless they may, none of them has ended by itself.
-    """
-    over = threading.Event()
-
-    def supervise() -> None:
-        while not over.wait(0.2):
-            for worker in workers:
-                worker.supervise()
-
-    supervisor = threading.Thread(target=supervise, name="supervisor", daemon=True)
-    try:
-        for worker in workers:
-            worker.start()
-        supervisor.start()
-        yield
-    finally:
-        over.set()
-        supervisor.join()
-        for worker in workers:
-            worker.end()
-    failed = [worker for worker in workers if worker.failures]
-    if failed and not may_fail:
-        raise AssertionError(f"{failed[0].name} ended by itself {failed[0].failures} times: …{failed[0].tail()}")
-
-
-@contextmanager
-def under_load(lab: MeterLab, seed: int) -> Iterator[None]:
-    """Random counters come in all through the block: new, repeated, corrected, late, refused, and garbage."""
-    stop, failures = threading.Event(), []
-    load = Load(lab, random.Random(seed))
-
-    def work() -> None:
-        try:
-            while not stop.wait(0.005):
-                load.step()
-        except Exception as error:  # noqa: BLE001 -- raised again below, in the test's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=work, name="load", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(_ACKNOWLEDGED_WITHIN_S)
-    if failures:
-        raise failures[0]
-
-
-@dataclass(slots=True)
-class Load:
-    """Seeded random usage."""
-
-    lab: MeterLab
-    random: random.Random
-    sent: list[dict[str, Any]] = field(default_factory=list)
-
-    def step(self) -> None:
-        """Publish one record."""
-        if self.random.random() < 0.03:
-            raw = self.random.choice([b"\x00\xff garbage", b"{", b"[]", b'{"service":"maps"}', b""])
-            place = self.lab.publish(raw, partition=self.random.randrange(self.lab.partitions))
-            self.lab.model.take(*place, raw)
-            return
-        subscription = self.random.choice(SUBSCRIPTIONS)
-        self.lab.publish_counters(*(self._counter(subscription) for _ in range(self.random.randint(1, 12))))
-
-    def _counter(self, subscription: str) -> dict[str, Any]:
-        earlier = [row for row in self.sent[-400:] if row["subscription"] == subscription]
-        chance = self.random.random()
-        if earlier and chance < 0.35:
-            row = dict(self.random.choice(earlier))
-            if chance < 0.25:
-                row |= {"quantity": self._quantity(row["metric"]), "revision": self.random.randint(0, 2)}
-            if chance < 0.05:
-                row |= self._interval()
-        else:
-            metric = self.random.choice(sorted(METRICS))
-            row = {
-                "subscription": subscription,
-                "metric": metric,
-                "quantity": self._quantity(metric),
-                "idempotency_key": f"k{self.random.randrange(400)}",
-                "properties": {"seat": self.random.choice("abcdefg")},
-                **self._interval(),
-            }
-        self.sent.append(row)
-        return row
-
-    def _quantity(self, metric: str) -> str:
-        if self.random.random() < 0.02:
-            return "1e400"
-        if metric == "credits" or self.random.random() < 0.02:
-            return str(-self.random.randint(1, 50))
-        return self.random.choice(
-            [str(self.random.randint(0, 60)), f"{self.random.random():.6f}", "0.000000000000000001", "1" + "0" * 20]
-        )
-
-    def _interval(self) -> dict[str, str]:
-        month, day = self.random.choice([6, 7, 8]), self.random.randint(1, 28)
-        return {
-            "period_start": f"2026-{month:02}-{day:02}T00:00:00Z",
-            "period_end": f"2026-{month:02}-{day:02}T01:00:00Z",
-        }
-
-
-def open_lab(bootstrap: str, prefix: str, folder: Path) -> MeterLab:
+def open_lab(bootstrap: str, prefix: str, folder: Path, seed: int = 1) -> MeterLab:
     """A lab with its topics and the model's catalog on them."""
-    lab = MeterLab(bootstrap, prefix, folder)
+    lab = MeterLab(bootstrap, prefix, folder, seed=seed)
     lab.open()
     lab.tell_catalog(dict(catalog(SUBSCRIPTIONS)))
     return lab
-
-
-def _assert_equal(what: str, actual: dict[Any, Any], expected: dict[Any, Any]) -> None:
-    if actual == expected:
-        return
-    differing = [key for key in actual.keys() | expected.keys() if actual.get(key) != expected.get(key)]
-    shown = "; ".join(
-        f"{key}: {actual.get(key)}, should be {expected.get(key)}" for key in sorted(differing, key=str)[:5]
-    )
-    raise AssertionError(f"{what}: {len(differing)} of {len(expected)} differ: {shown}")

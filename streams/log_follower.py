@@ -59,7 +59,8 @@ class LogFollower:
                 await self.replay(store, records[0].offset)
             run = _consecutive(records)
             self.apply_run(store, run)
-            records = records[len(run) :]
+            # Not simply the rest: what filled a gap may have held some of it.
+            records = [record for record in records[len(run) :] if record.offset > store.applied_offset]
 
     async def replay(self, store: PartitionStore, end: int) -> None:
         """Bring a store up to `end` from the log itself; a range of nothing but markers is legal."""

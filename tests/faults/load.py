@@ -65,16 +65,19 @@ class Load:
             self.stray()
         else:
             subscription = self.random.choice(SUBSCRIPTIONS)
-            self.lab.publish_counters(*(self._counter(subscription) for _ in range(self.random.randint(1, 12))))
+            rows = [self._counter(subscription) for _ in range(self.random.randint(1, 12))]
+            # Whatever loses or doubles the record shows in this one, which nothing else replaces.
+            self.lab.publish_counters(*rows, self._only(subscription))
+
+    def alone(self) -> None:
+        """Publish one counter into a period of its own: no other counter marks its total again."""
+        only = self._only(self.random.choice(SUBSCRIPTIONS))
+        start = f"{2030 + self._unique // 12 % 60}-{self._unique % 12 + 1:02}-01T00:00:00Z"
+        self.lab.publish_counters(only | {"period_start": start, "period_end": start})
 
     def stray(self) -> None:
         """Publish a counter that may be on a wrong partition; nothing replaces it, as its place in the log is open."""
-        self._unique += 1
-        row = self._fresh(self.random.choice(SUBSCRIPTIONS), "calls") | {
-            "idempotency_key": f"stray{self._unique}",
-            "quantity": "1",
-        }
-        raw = json.dumps({"service": SERVICE, "counters": [row]}).encode()
+        raw = json.dumps({"service": SERVICE, "counters": [self._only(self.random.choice(SUBSCRIPTIONS))]}).encode()
         place = self.lab.publish(raw, partition=self.random.randrange(self.lab.partitions))
         self.lab.model.take(*place, raw)
 
@@ -102,6 +105,10 @@ class Load:
             row = self._fresh(subscription, self.random.choice(sorted(METRICS)))
         self.sent.append(row)
         return row
+
+    def _only(self, subscription: str) -> dict[str, Any]:
+        self._unique += 1
+        return self._fresh(subscription, "calls") | {"idempotency_key": f"only{self._unique}", "quantity": "1"}
 
     def _fresh(self, subscription: str, metric: str) -> dict[str, Any]:
         return {

@@ -19,18 +19,17 @@ def plant(name: str) -> None:
 
 
 def _acknowledge_before_apply() -> None:
-    """A record is noted as applied when it arrives; it is applied at the next turn of the loop."""
+    """Records are noted as applied when they arrive; they are applied at the next turn of the loop."""
     from streams.log_follower import LogFollower  # noqa: PLC0415 -- the meter is imported in its own process only
 
-    original = LogFollower.apply_next
-
-    async def apply(self: Any, record: Any) -> None:
+    async def apply(self: Any, records: Any) -> None:
         store = self.state.store
-        if record.offset > store.applied_offset:
-            await self.replay(store, record.offset)
-            store.applied_offset = record.offset
+        new = [record for record in records if record.offset > store.applied_offset]
+        if new:
+            await self.replay(store, new[0].offset)
+            store.applied_offset = new[-1].offset
             await asyncio.sleep(_TURN_S)
-            original(self, store, record)
+            self.apply_run(store, new)
 
     _replace(LogFollower, "apply", apply)
 
@@ -116,7 +115,7 @@ def _replace(owner: Any, name: str, mutated: Callable[..., Any]) -> None:
 
 
 # Long beside what else the loop does, so that a snapshot that is taken at any moment falls into it.
-_TURN_S = 0.02
+_TURN_S = 0.05
 MUTANTS: dict[str, Callable[[], None]] = {
     "acknowledge before apply": _acknowledge_before_apply,
     "clear before acknowledgement": _clear_before_acknowledgement,

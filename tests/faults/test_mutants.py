@@ -34,11 +34,12 @@ class Hunt:
     scenario: Callable[[Rig], None]
     finds_doubled: bool = False
     is_slow: bool = False
+    times: int = 1
 
 
 HUNTS = [
     # Its records take their time, so that a snapshot falls between noting and applying.
-    Hunt("acknowledge before apply", crashes.kill_after_a_snapshot, is_slow=True),
+    Hunt("acknowledge before apply", crashes.kill_after_a_snapshot, is_slow=True, times=2),
     Hunt("clear before acknowledgement", partial(crashes.steps_refused, points=["transaction.sent"])),
     Hunt("snapshot with the next offset", crashes.kill_after_a_snapshot),
     Hunt("no gap check", partial(group.faust_skips_and_repeats, actions=["drop"])),
@@ -54,7 +55,7 @@ def test_a_planted_bug_is_found(hunt: Hunt, lab: MeterLab, is_long: bool, fault_
     if hunt.is_slow and not is_long:
         pytest.skip("takes half a minute; part of ./deploy/test --faults")
     fault = f"planted: {hunt.mutant}"
-    hunt.scenario(Rig(lab, fault, 1, fault_table, hunt.mutant))
+    hunt.scenario(Rig(lab, fault, hunt.times, fault_table, hunt.mutant))
     rows = fault_table.rows
     for row in rows:
         row.note = "(must not be zero)"

@@ -92,8 +92,9 @@ def steps_refused(rig: Rig, points: Iterable[str] = REFUSABLE) -> None:
         victim.wait_for("partition.opened", lab.partitions)
         for point in points:
             for _ in range(rig.times):
-                # No load meanwhile: a counter that comes later would mark the same aggregates again.
+                # The first publication after quiet is the one that is refused; nothing marks its total again.
                 victim.arm((point, "fail", 1))
+                lab.load.alone()
                 for _ in range(20):
                     lab.load.step()
                 victim.wait_until_hit()

@@ -87,6 +87,16 @@ async def test_gaps_are_filled_from_the_log(desk: Desk) -> None:
     assert await desk.totals() == ["15"]
 
 
+async def test_records_in_reverse_are_applied_in_the_logs_order(desk: Desk) -> None:
+    """What filled the gap before the first of them holds the others: none of them is applied again."""
+    await desk.worker.open()
+    first, second = desk.log.append(desk.batch("a", 1)), desk.log.append(desk.batch("a", 2))
+    third = desk.log.append(desk.batch("b", 4))
+    await desk.worker.apply(third, second, first)
+    assert desk.worker.next_offset == 3
+    assert await desk.totals() == ["6"]
+
+
 async def test_a_restart_goes_on_behind_the_snapshot(desk: Desk) -> None:
     """State, marks and what is settled come back; what was acknowledged before the crash is not refused twice."""
     await desk.worker.open()

@@ -52,7 +52,7 @@ def command(lab: MeterLab, *words: str) -> tuple[int, Any]:
 def test_a_healthy_pipeline_has_no_drift(lab: MeterLab) -> None:
     """While counters of all kinds pour in, nothing is called drift; once quiet, everything is equal."""
     with running(lab.worker()):
-        with under_load(lab, seed=7):
+        with under_load(lab):
             wait_until(lambda: len(lab.latest("totals.v1")) > 20, WITHIN_S, "some totals")
             code, found = command(lab, "audit", "--no-odoo")
             assert (code, found["drift"]) == (0, 0), found

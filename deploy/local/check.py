@@ -2,6 +2,7 @@
 
 ./deploy/test                      all of it
 ./deploy/test --fast               what needs no Kafka, PostgreSQL or Odoo
+./deploy/test --faults             the long fault set of the meter, under an hour, with a table of faults
 ./deploy/test --keep               leave Kafka and PostgreSQL running for `pytest`
 ./deploy/test -- -k outbox -x      the words after `--` go to pytest
 """
@@ -46,6 +47,8 @@ _ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"
 # Two processes, as half of the time is waiting for servers; a module's tests share its servers, so it stays whole.
 _IN_PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Tests one by one, as they last unequally long; the longest takes some ten minutes on two cores.
+_FAULTS = ("tests/faults", "--faults-long", "--dist", "load", "--timeout", "2400", "-v")
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class Report:
 def main(
     pytest_words: Annotated[list[str] | None, typer.Argument(help="words for pytest, after --")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="only what needs no Kafka, PostgreSQL or Odoo")] = False,
+    faults: Annotated[bool, typer.Option("--faults", help="only the long fault set of the meter")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="leave the stack running afterwards")] = False,
 ) -> None:
     """Run all checks and tests on a real Kafka, PostgreSQL and Odoo, in a stack of their own.
@@ -100,7 +104,7 @@ def main(
             _checks(report)
             _pytest(report, ["-m", f"not ({_NEEDS_STACK})", *words], stack=None)
         else:
-            _with_stack(report, words, keep=keep)
+            _with_stack(report, [*(_FAULTS if faults else ()), *words], keep=keep, only_pytest=faults)
     except LocalStackError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -117,21 +121,22 @@ def _end(program: subprocess.Popen[bytes]) -> None:
         program.wait()
 
 
-def _with_stack(report: Report, words: Sequence[str], *, keep: bool) -> None:
+def _with_stack(report: Report, words: Sequence[str], *, keep: bool, only_pytest: bool) -> None:
     directory = LocalSettings().dir if "FUSION_LOCAL_DIR" in os.environ else DIRECTORY
     stack = Stack.of(LocalSettings(dir=directory, kafka_fast_start=True, postgres_fsync=False))
     # A second run waits: the end of the first one stops the stack.
     with stack.locked("tests.lock"):
-        _all_steps(report, stack, words, keep=keep)
+        _all_steps(report, stack, words, keep=keep, only_pytest=only_pytest)
 
 
-def _all_steps(report: Report, stack: Stack, words: Sequence[str], *, keep: bool) -> None:
+def _all_steps(report: Report, stack: Stack, words: Sequence[str], *, keep: bool, only_pytest: bool) -> None:
     try:
         began = time.monotonic()
         template = stack.up_for_tests()
         report.results.append(("stack", time.monotonic() - began, True))
-        _checks(report)
-        _addon_tests(report, stack, template)
+        if not only_pytest:
+            _checks(report)
+            _addon_tests(report, stack, template)
         _pytest(report, words, stack=stack)
     finally:
         if not keep:

@@ -41,6 +41,7 @@ def run(
             return
         closing.callback(consumer.close)
         sink = OdooSink(settings, OdooBilling(odoo_transport_factory(settings)), publisher)
+        closing.callback(sink.close)
         health.note("starting", works=True)
         log.info("odoo_sink.started", topic=settings.topic(OVERAGE))
         Runner(consumer, sink, health).run(stop_event)

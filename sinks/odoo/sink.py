@@ -4,28 +4,22 @@ A refusal of a whole call is narrowed down until only the row that causes it is 
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from schemas.derived import Line, LineStatus, Overage, Version
+from schemas.derived import Line, LineStatus, Version
 from schemas.errors import OdooRefused, OdooUnavailable, Unavailable
 from schemas.odoo_rpc import LineResult, OdooBilling
 from schemas.settings import Settings
 from schemas.topics import LINES
 from sinks import metrics
 from sinks.kafka_client import Outgoing, Publisher, Record
-from sinks.odoo.rows import (
-    Malformed,
-    calls_of,
-    check_answer,
-    coalesce,
-    line_of,
-    parked_line,
-    read_overage,
-    row_of,
-)
+from sinks.odoo.answers import check_answer, line_of, parked_line
+from sinks.odoo.reading import Malformed, Rated, read_overage
+from sinks.odoo.rows import Pending, calls_of, coalesce
 
 log = structlog.get_logger()
 
@@ -45,10 +39,32 @@ class OdooSink:
         self._lines_topic = settings.topic(LINES)
         self._rows_max = settings.odoo_rows_per_call
         self._written = VersionMemory(_KNOWN_VERSIONS_MAX)
+        # One: calls of one sink never overlap, so no order is written from two places at once.
+        self._calling = ThreadPoolExecutor(1, thread_name_prefix="odoo-call")
 
     def write(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         """Write the newest version of each key, in calls of bounded size; yield what each call has settled."""
-        overages: list[tuple[Record, Overage]] = []
+        overages, skipped, malformed = self._read(records)
+        self._report_malformed(malformed)
+        yield [*skipped, *(bad.record for bad in malformed)]
+        # While Odoo works on a call, the one before it is told and settled.
+        former: list[Pending] = []
+        lines: list[Line] = []
+        for call in calls_of(coalesce(overages).values(), self._rows_max, _CALL_BYTES_MAX):
+            answering = self._calling.submit(self._upsert, [pending.rated for pending in call])
+            if former:
+                yield self._told(former, lines)
+            former, lines = call, answering.result()
+        if former:
+            yield self._told(former, lines)
+
+    def close(self) -> None:
+        """Wait for the call under way."""
+        self._calling.shutdown()
+
+    def _read(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Rated]], list[Record], list[Malformed]]:
+        """Return what is to be written, what needs no writing, and what nobody can read."""
+        overages: list[tuple[Record, Rated]] = []
         skipped: list[Record] = []
         malformed: list[Malformed] = []
         for record in records:
@@ -57,29 +73,28 @@ class OdooSink:
                     skipped.append(record)
                 case Malformed() as bad:
                     malformed.append(bad)
-                case overage if self._written.is_newer(overage.key, overage.version):
+                case rated if self._written.is_newer(rated.key, rated.version):
                     self._count("stale", 1)
                     skipped.append(record)
-                case overage:
-                    overages.append((record, overage))
-        self._report_malformed(malformed)
-        yield [*skipped, *(bad.record for bad in malformed)]
-        for call in calls_of(coalesce(overages).values(), self._rows_max, _CALL_BYTES_MAX):
-            self._write_call([pending.overage for pending in call])
-            yield [record for pending in call for record in pending.records]
+                case rated:
+                    overages.append((record, rated))
+        return overages, skipped, malformed
 
-    def _write_call(self, overages: Sequence[Overage]) -> None:
-        lines = self._upsert(overages)
+    def _told(self, call: Sequence[Pending], lines: Sequence[Line]) -> list[Record]:
+        """Tell `lines.v1` what became of a call's rows; return the records that this settles."""
         self._publish(lines)
-        for overage, line in zip(overages, lines, strict=True):
-            self._written.note(overage.key, overage.version)
-            self._count(line.status.value, 1)
+        for pending in call:
+            self._written.note(pending.rated.key, pending.rated.version)
+        for status, rows in Counter(line.status for line in lines).items():
+            self._count(status.value, rows)
+        for line in lines:
             if line.status is LineStatus.PARKED:
                 log.error("odoo.row_parked", key=line.key, version=list(line.version), error=line.error)
+        return [record for pending in call for record in pending.records]
 
-    def _upsert(self, overages: Sequence[Overage]) -> list[Line]:
+    def _upsert(self, overages: Sequence[Rated]) -> list[Line]:
         """Return the lines in the order of the rows; a refused call is halved until the refused row stands alone."""
-        rows = [row_of(overage) for overage in overages]
+        rows = [rated.row for rated in overages]
         try:
             results = timed("fc_upsert_lines", lambda: self._odoo.upsert_lines(rows))
         except OdooRefused as refusal:
@@ -87,9 +102,10 @@ class OdooSink:
                 middle = len(overages) // 2
                 return self._upsert(overages[:middle]) + self._upsert(overages[middle:])
             self._check_that_the_row_is_to_blame(refusal)
-            return [parked_line(overages[0], str(refusal))]
+            [rated] = overages
+            return [parked_line(rated.key, rated.version, rated.row["currency"], str(refusal))]
         check_answer(rows, results)
-        return [line_of(overage, result) for overage, result in zip(overages, results, strict=True)]
+        return [line_of(row, rated.version, result) for row, rated, result in zip(rows, overages, results, strict=True)]
 
     def _check_that_the_row_is_to_blame(self, refusal: OdooRefused) -> None:
         """Raise OdooUnavailable if Odoo refuses a call without rows, too: then a right, login or addon is wrong.

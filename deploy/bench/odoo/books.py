@@ -60,7 +60,7 @@ class Books:
             charge_model=ChargeModel.STANDARD,
             amount=Decimal(cents) / 100,
             currency=self.currency,
-            counters=turn,
+            counters=3,
         )
 
 

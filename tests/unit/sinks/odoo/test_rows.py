@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from schemas.derived import LineStatus, Version
 from schemas.errors import InvariantBroken
 from schemas.odoo_rpc import LineResult
-from sinks.odoo.rows import Malformed, Pending, calls_of, check_answer, coalesce, line_of, read_overage, row_of
+from sinks.odoo.answers import check_answer, line_of
+from sinks.odoo.reading import Malformed, Rated, rated, read_overage
+from sinks.odoo.rows import Pending, calls_of, coalesce
 from tests.unit.sinks.fakes import overage, record
 
 
 def test_a_row_says_what_the_overage_says_in_plain_text() -> None:
     """Decimals without exponent, times in UTC with Z, the version as a list."""
-    row = row_of(overage(amount="100.00", version=(1, 42, 7)))
+    row = rated(overage(amount="100.00", version=(1, 42, 7))).row
     assert row == {
         "key": "nexamaps/sub-1/calls/2026-07-01T00:00:00Z",
         "version": [1, 42, 7],
@@ -40,14 +42,14 @@ def test_a_row_says_what_the_overage_says_in_plain_text() -> None:
 def test_coalescing_keeps_the_newest_version_and_every_record(reads: list[tuple[str, int]]) -> None:
     """Per key the greatest version survives, the later of equal ones; no record is left without a keeper."""
     overages = [overage(name, str(offset), (1, version, 0)) for offset, (name, version) in enumerate(reads)]
-    records = [(record(one, offset), one) for offset, one in enumerate(overages)]
+    records = [(record(one, offset), rated(one)) for offset, one in enumerate(overages)]
     newest = coalesce(records)
     kept = sorted(one.offset for pending in newest.values() for one in pending.records)
     assert kept == list(range(len(reads)))
     expected: dict[str, tuple[int, int]] = {}
     for offset, (name, version) in enumerate(reads):
         expected[name] = max(expected.get(name, (-1, -1)), (version, offset))
-    assert {one.overage.subscription: int(one.overage.amount) for one in newest.values()} == {
+    assert {one.rated.row["subscription"]: int(one.rated.row["amount"]) for one in newest.values()} == {
         name: offset for name, (_, offset) in expected.items()
     }
 
@@ -55,12 +57,61 @@ def test_coalescing_keeps_the_newest_version_and_every_record(reads: list[tuple[
 @given(st.integers(0, 30), st.integers(1, 7), st.integers(1, 3000))
 def test_calls_are_bounded_and_lose_nothing(rows: int, rows_max: int, bytes_max: int) -> None:
     """All rows in order, never too many in one call, too many bytes only for a row alone."""
-    pendings = [Pending(one, [record(one)]) for one in (overage(f"s{number}") for number in range(rows))]
+    pendings = [Pending(rated(one), [record(one)]) for one in (overage(f"s{number}") for number in range(rows))]
     calls = list(calls_of(pendings, rows_max, bytes_max))
     assert [pending for call in calls for pending in call] == pendings
     assert all(1 <= len(call) <= rows_max for call in calls)
     sizes = [sum(len(one.records[-1].value or b"") for one in call) for call in calls]
     assert all(size <= bytes_max or len(call) == 1 for size, call in zip(sizes, calls, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("canonical", "other"),
+    [
+        (b'"amount":"100"', b'"amount":"1.00E+2"'),
+        (b'"price_per_unit":"0.1"', b'"price_per_unit":"0.10"'),
+        (b'"counters":3', b'"counters":3,"later":[1]'),
+        (b'"period_end":"2026-08-01T00:00:00Z"', b'"period_end":"2026-08-01T02:00:00+02:00"'),
+    ],
+)
+def test_a_record_in_other_words_gives_the_same_row(canonical: bytes, other: bytes) -> None:
+    """What the meter writes goes to Odoo as it is; whoever writes it differently gets the same."""
+    one = overage()
+    value = one.model_dump_json().encode()
+    assert canonical in value
+    rows = [read_overage(record(text, key=one.key.encode())) for text in (value, value.replace(canonical, other))]
+    for row in rows:
+        assert isinstance(row, Rated)
+        assert row.row | {"version": list(row.version)} == rated(one).row
+
+
+@pytest.mark.parametrize(
+    ("canonical", "bad"),
+    [
+        (b'"amount":"100"', b'"amount":"NaN"'),
+        (b'"amount":"100"', b'"amount":100.5'),
+        (b'"total":"6000000"', b'"total":"' + b"9" * 73 + b'"'),
+        (b'"metric":"api_calls"', b'"metric":"API"'),
+        (b'"period_end":"2026-08-01T00:00:00Z"', b'"period_end":"2026-02-30T00:00:00Z"'),
+        (b'"charge_model":"standard"', b'"charge_model":"free"'),
+        (b'"counters":3', b'"counters":"many"'),
+    ],
+)
+def test_what_the_model_refuses_never_reaches_odoo(canonical: bytes, bad: bytes) -> None:
+    """The quick way takes nothing that the careful one would not."""
+    one = overage()
+    value = one.model_dump_json().encode()
+    assert canonical in value
+    assert isinstance(read_overage(record(value.replace(canonical, bad), key=one.key.encode())), Malformed)
+
+
+def test_an_id_that_is_not_ascii_is_read() -> None:
+    """Ids are counted in bytes; slashes are part of them."""
+    one_id = "Straße/7 ü"
+    one = overage(one_id)
+    found = read_overage(record(one))
+    assert isinstance(found, Rated)
+    assert found.row["subscription"] == one_id
 
 
 def test_a_malformed_record_with_readable_key_becomes_a_parked_line() -> None:
@@ -101,13 +152,13 @@ def _result(key: str) -> LineResult:
 def test_a_line_carries_the_result_and_the_version() -> None:
     """What Odoo holds, for which version, in which currency."""
     one = overage(version=(1, 42, 7))
-    line = line_of(one, _result(one.key))
+    line = line_of(rated(one).row, one.version, _result(one.key))
     assert (line.key, line.version, line.currency) == (one.key, Version(1, 42, 7), "CAD")
     assert (line.status, line.line_id, str(line.amount)) == (LineStatus.CREATED, 2, "100")
 
 
 def test_an_answer_that_does_not_match_its_rows_stops_the_role() -> None:
     """Results are matched by order; a wrong order would write the wrong lines."""
-    rows = [row_of(overage("a")), row_of(overage("b"))]
+    rows = [rated(overage("a")).row, rated(overage("b")).row]
     with pytest.raises(InvariantBroken):
         check_answer(rows, [_result(rows[1]["key"]), _result(rows[0]["key"])])

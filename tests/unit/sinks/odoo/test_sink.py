@@ -64,6 +64,20 @@ def test_a_line_is_settled_only_after_lines_v1_has_it(sink: OdooSink, publisher:
     assert settled == []
 
 
+def test_what_lines_v1_was_not_told_is_not_settled(sink: OdooSink, odoo: FakeOdoo, publisher: FakePublisher) -> None:
+    """Kafka goes away while Odoo works on the next call: both calls come again."""
+    records = [record(overage(f"s{number}"), number) for number in range(8)]
+    steps = sink.write(records)
+    settled = next(steps)
+    publisher.failure = BrokerUnavailable("away")
+    with pytest.raises(BrokerUnavailable):
+        next(steps)
+    publisher.failure = None
+    assert settled == []
+    assert write(sink, *records) == records
+    assert [len(call) for call in odoo.calls] == [4, 4, 4, 4]
+
+
 def test_only_the_poisoned_row_is_parked(sink: OdooSink, odoo: FakeOdoo, publisher: FakePublisher) -> None:
     """Odoo refuses the whole call because of one row; its neighbours are written."""
     odoo.poison = {"s2"}

@@ -26,6 +26,7 @@ class _Row:
         self.overage, self.fingerprint = overage, digest
         self.order = self.charge = self.usage = self.lines = None
         self.is_due = False  # its lines must change
+        self.is_usage_new = False  # its usage was recorded in this call
         self.target = None  # the order that takes its line: not always its own
         self.status = self.error = None
 

@@ -48,7 +48,7 @@ class PartitionWorker:
         self._publications = Publications(self.state, neighbours)
         self._flusher = Flusher(self.state, neighbours, publisher, self._publications)
         self._snapshots = SnapshotKeeper(self.state, neighbours)
-        self._flushing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def store(self) -> PartitionStore:
@@ -77,15 +77,18 @@ class PartitionWorker:
         log.info("partition.opened", partition=self.partition, next_offset=self.next_offset, rows=self.store.rows.size)
 
     def start(self, supervised: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]) -> None:
-        """Start publishing and snapshots, as a task made by `supervised`."""
-        self._flushing = supervised(self._flush_regularly(), f"flush-{self.partition}")
+        """Start publishing and snapshots, as tasks made by `supervised`; neither waits for the other."""
+        self._tasks = [
+            supervised(self._flush_regularly(), f"flush-{self.partition}"),
+            supervised(self._save_regularly(), f"snapshot-{self.partition}"),
+        ]
 
     async def pause(self) -> None:
         """Stop publishing and give up the transactional id; the store stays in memory."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
-            self._flushing = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         await self._publisher.close()
         log.info("partition.paused", partition=self.partition, next_offset=self.next_offset)
 
@@ -140,5 +143,8 @@ class PartitionWorker:
             except BrokerUnavailable as error:
                 log.warning("flush.postponed", partition=self.partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
-            if self._snapshots.is_due:
-                await self.snapshot()
+
+    async def _save_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._snapshots.due_in_s)
+            await self.snapshot()

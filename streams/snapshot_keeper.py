@@ -43,16 +43,23 @@ class SnapshotKeeper:
         return True
 
     @property
-    def is_due(self) -> bool:
-        """Tell whether the last snapshot is old enough for another."""
-        return time.monotonic() - self._saved_at >= self.neighbours.settings.meter_snapshot_s
+    def due_in_s(self) -> float:
+        """Seconds until the last snapshot is old enough for another."""
+        return max(0.0, self._saved_at + self.neighbours.settings.meter_snapshot_s - time.monotonic())
 
     def forget(self) -> None:
         """The store is another one now: whatever its offset, it is not saved yet."""
         self._saved_offset = -1
 
     async def save(self) -> None:
-        """Save the state if it has moved on; a full disk pauses snapshots, not the role."""
+        """Save the state if it has moved on; a full disk pauses snapshots, not the role.
+
+        One partition at a time: a copy of the columns takes as much memory again.
+        """
+        async with self.neighbours.saving:
+            await self._save()
+
+    async def _save(self) -> None:
         if self._writing is not None:
             # A write goes on in its thread when its task is cancelled; two must not write one file.
             await asyncio.wait([self._writing])

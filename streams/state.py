@@ -13,13 +13,14 @@ from streams.store.partition_store import PartitionStore
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What all partition workers of a meter share."""
+    """What all partition workers of a meter share; whoever saves a snapshot holds `saving`."""
 
     settings: Settings
     catalog: CatalogView
     log_reader: LogReader
     derived: TopicsReader
     partitions: int
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """The rows, one per idempotency key: parallel numpy columns under an open-addressing index of 128-bit hashes.
 
-row: hash(service, subscription, metric, key) → (aggregate, quantity, revision, time, source offset, distinct)
+row: hash(service, subscription, metric, key) → (aggregate, quantity, revision, time, place, distinct)
 = 44 bytes, 12 more where revisions and distinct values are in use, and 6 to 12 in the index. The hash is seeded per
-store, so nobody can craft keys that collide.
+store, so nobody can craft keys that collide. place: where in the log the value came, the offset and within its record.
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "quantity": np.int64,
     "revision": np.int32,
     "time": np.int64,
-    "source": np.int64,
+    "place": np.int64,
     "distinct": np.uint64,
 }
 _ROWS_MIN = 4096
@@ -43,7 +43,7 @@ class RowBatch(NamedTuple):
     quantity: Column
     revision: Column
     time: Column
-    source: Column
+    place: Column
     distinct: Column
 
 

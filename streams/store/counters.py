@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.wire import CounterColumns
 from streams.store.fixed_point import from_fixed, to_fixed
+from streams.store.kernels import PLACE_BITS
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -45,6 +46,14 @@ class CounterArrays:
     def codes_at(self, positions: Integers) -> tuple[list[int], list[int]]:
         """Return the owner's and the metric's number of the counters at these positions."""
         return self.owner[positions].tolist(), self.metric[positions].tolist()
+
+    def places(self) -> Integers:
+        """Return where in the log each counter came: comparable, `PLACE_BITS` for the position in its record."""
+        position = np.arange(len(self))
+        starts = np.flatnonzero(np.diff(self.source, prepend=-1))
+        position -= np.repeat(starts, np.diff(starts, append=len(self)))
+        places: Integers = (self.source << PLACE_BITS) + position
+        return places
 
     def exact_quantity(self, position: int) -> Decimal:
         """Return a counter's quantity as a decimal."""

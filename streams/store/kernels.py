@@ -19,6 +19,9 @@ STATUSES = 4
 WAS_WIDE = 4
 """Added to a status: the row held a value that does not fit before."""
 
+PLACE_BITS = 14
+"""A place in the log is the record's offset, and in so many lower bits the counter's position in the record."""
+
 WIDE = np.iinfo(np.int64).min
 """Stands in the quantity column for a value that does not fit and is kept exactly elsewhere; counts as 0 in sums."""
 
@@ -55,14 +58,14 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
     """Apply a batch in order; return the new number of rows and the last dirty sequence used.
 
     `slots` has room for the whole batch; rows that are not entered there yet are found through `former`. `columns` =
-    (low, high, aggregate, quantity, revision, time, source, distinct), with room as well; `batch` = the same;
+    (low, high, aggregate, quantity, revision, time, place, distinct), with room as well; `batch` = the same;
     `aggregates` = (sum_high, sum_low, count, changed, dirty). Per counter, `out_status` says what happened and
     `out_row` to which row. The greater revision wins, among equals the later; an identical counter changes nothing.
     (`distinct` tells values apart that do not fit `quantity`.)
     """
-    low, high, aggregate, quantity, revision, time, source, distinct = columns
+    low, high, aggregate, quantity, revision, time, place, distinct = columns
     sum_high, sum_low, count, changed, dirty = aggregates
-    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_source, b_distinct = batch
+    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_place, b_distinct = batch
     mask = np.int64(slots.shape[0] - 1)
     for i in range(b_low.shape[0]):
         row, slot = _find(slots, low, high, b_low[i], b_high[i])
@@ -99,12 +102,12 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
             count[old] -= 1
             sequence += 1
             dirty[old] = sequence
-            changed[old] = b_source[i]
+            changed[old] = b_place[i] >> PLACE_BITS
         out_row[i] = row
         aggregate[row] = new
         quantity[row] = b_quantity[i]
         time[row] = b_time[i]
-        source[row] = b_source[i]
+        place[row] = b_place[i]
         # Mostly zero, as fresh memory is: pages that nobody writes to cost none.
         if revision[row] != b_revision[i]:
             revision[row] = b_revision[i]
@@ -115,7 +118,7 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
         count[new] += 1
         sequence += 1
         dirty[new] = sequence
-        changed[new] = b_source[i]
+        changed[new] = b_place[i] >> PLACE_BITS
     return size, sequence
 
 
@@ -181,9 +184,9 @@ def resum(columns, aggregates, size, wanted):
 def extremes(columns, size, wanted, out_max, out_last):
     """Find, in one pass, the row with the greatest fitting value and the last row of each flagged aggregate.
 
-    Last: greatest (time, revision, source offset, row). Both outputs start as -1, which stays where there is none.
+    Last: greatest (time, revision, place in the log). Both outputs start as -1, which stays where there is none.
     """
-    aggregate, quantity, revision, time, source = columns
+    aggregate, quantity, revision, time, place = columns
     for row in range(size):
         i = np.int64(aggregate[row])
         if not wanted[i]:
@@ -192,10 +195,5 @@ def extremes(columns, size, wanted, out_max, out_last):
         if quantity[row] != WIDE and (best < 0 or quantity[row] > quantity[best]):
             out_max[i] = row
         last = out_last[i]
-        if last < 0 or (time[row], revision[row], source[row], row) > (
-            time[last],
-            revision[last],
-            source[last],
-            last,
-        ):
+        if last < 0 or (time[row], revision[row], place[row]) > (time[last], revision[last], place[last]):
             out_last[i] = row

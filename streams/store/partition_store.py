@@ -126,7 +126,7 @@ class PartitionStore:
             quantity=counters.quantity,
             revision=counters.revision,
             time=periods[counters.period],
-            source=counters.source,
+            place=counters.places(),
             distinct=self.distinct.column(counters, pair, pair_at),
         )
         inserted, replaced, duplicates, superseded = self._upsert(batch, counters.wide)

@@ -26,7 +26,7 @@ from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
 
-FORMAT = 4
+FORMAT = 5
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"

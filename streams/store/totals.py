@@ -61,7 +61,7 @@ class _Scan:
         self._rows, self._wide = rows, wide
         self._greatest = np.full(len(wanted), -1, np.int64)
         self._last = np.full(len(wanted), -1, np.int64)
-        scanned = tuple(rows.columns[name] for name in ("aggregate", "quantity", "revision", "time", "source"))
+        scanned = tuple(rows.columns[name] for name in ("aggregate", "quantity", "revision", "time", "place"))
         kernels.extremes(scanned, rows.size, wanted, self._greatest, self._last)
 
     def totals(self, kinds: Kinds, wide: Mapping[int, list[Decimal]]) -> dict[int, Decimal]:

@@ -82,6 +82,15 @@ def test_a_resend_does_not_become_the_last_one() -> None:
         assert values(store) == [2 * size]
 
 
+def test_of_two_counters_in_one_record_the_later_is_the_last() -> None:
+    """Whatever their keys' history: the place in the log decides, also within a record."""
+    store, _ = store_of(Aggregation.LAST)
+    store.apply(0, columns(("acme", CODE, "a", JULY, 1), ("acme", CODE, "b", JULY, 2)))
+    assert values(store) == [2]
+    store.apply(1, columns(("acme", CODE, "b", JULY, 3), ("acme", CODE, "a", JULY, 4)))
+    assert values(store) == [4]
+
+
 def test_a_greater_revision_becomes_the_last_one() -> None:
     """The same value with a greater revision is younger, so `last` moves and is published."""
     store, _ = store_of(Aggregation.LAST)

@@ -56,6 +56,8 @@ class CatalogFollower:
         end = state.next_offset
         store = PartitionStore(state.store.seed, self.neighbours.catalog)
         await self.log_follower.meet_the_log(store)
+        # Refusals of the records that are replayed may have gone out at any time before.
+        state.past_offset = end - 1
         await self.log_follower.replay(store, end)
         async with state.publishing:
             former = state.store

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas import topics
-from streams import metrics
+from streams import late_refusals, metrics
 from streams.derive import derive
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher
@@ -45,7 +45,8 @@ class Flusher:
         """
         state = self.state
         store, settled = state.store, max(state.outbox.settled, state.next_offset)
-        records = state.outbox.records()
+        late = dict(state.late)
+        records = state.outbox.records() + await late_refusals.missing(state, self.neighbours, late)
         if not marked and not records:
             return
         with metrics.FLUSH_DURATION.time():
@@ -59,6 +60,7 @@ class Flusher:
             if records:
                 state.positions.update(await self.publisher.publish(records, settled))
                 state.outbox.settle(settled)
+        late_refusals.settle(state, late)
         failpoint("publish.settled")
         store.published.billed.update(derivation.billed)
         for number, mark in marked:

@@ -10,7 +10,7 @@ from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
 from schemas.topics import REJECTED_BYTES_MAX
 from schemas.wire import CounterColumns, RefusedCounter, decode_batch, encode_batch, to_counters
-from streams.domain.screening import Metrics, screen
+from streams.domain.screening import Metrics, forbidden, screen
 from streams.records import LogRecord
 
 _MESSAGE_LENGTH_MAX = 1000
@@ -21,12 +21,17 @@ _REFUSALS_WHEN_LARGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What one record comes to; `strays` are batches with the other partition that each belongs to."""
+    """What one record comes to.
+
+    `strays` are batches with the other partition that each belongs to; `negative` the (service, metric) of counters
+    that were refused because of their sign, which the catalog decides.
+    """
 
     counters: CounterColumns | None
     strays: list[tuple[int, bytes]]
     stray_count: int
     rejected: Rejected | None
+    negative: frozenset[tuple[str, str]] = frozenset()
 
 
 def take_in(record: LogRecord, topic: str, partitions: int, catalog: Metrics) -> Intake:
@@ -36,14 +41,19 @@ def take_in(record: LogRecord, topic: str, partitions: int, catalog: Metrics) ->
     except Refused as error:
         whole = RefusedCounter(None, error.reason, error.field, str(error))
         return Intake(None, [], 0, _rejected(record, topic, [whole]))
-    allowed, forbidden = screen(decoded, catalog)
-    own, strays = _by_home(allowed, record.partition, partitions)
-    refused = sorted([*refused, *forbidden], key=lambda each: each.index or 0)
+    # Strays are screened where they belong: each counter is judged by one partition, once.
+    own, strays = _by_home(decoded, record.partition, partitions)
+    negative: set[tuple[str, str]] = set()
+    if own is not None:
+        negative = {(own.service, own.metrics[own.metric[position]]) for position in forbidden(own, catalog)}
+        own, more = screen(own, catalog)
+        refused = sorted([*refused, *more], key=lambda each: each.index or 0)
     return Intake(
         counters=own,
         strays=[(home, batch) for home, each in strays.items() for batch in _batches(each)],
         stray_count=sum(map(len, strays.values())),
         rejected=_rejected(record, topic, refused) if refused else None,
+        negative=frozenset(negative),
     )
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from schemas import topics
 from schemas.errors import ConfigurationError
-from streams import metrics
+from streams import late_refusals, metrics
 from streams.failpoints import failpoint
 from streams.intake import Intake
 from streams.records import LogRecord, Outgoing
@@ -93,6 +93,7 @@ class LogFollower:
         store.applied_offset = last_offset
         failpoint("apply.counted")
         for record, intake in taken.intakes:
+            store.screened.note_forbidden(intake.negative)
             self._note(record, intake)
         self.state.outbox.put(last_offset, ())
         failpoint("apply.noted")
@@ -110,6 +111,8 @@ class LogFollower:
             outgoing.append(Outgoing(settings.topic(topics.REJECTED), record.key, value))
             for refusal in intake.rejected.refusals:
                 metrics.COUNTERS_REJECTED.labels(refusal.reason.value).inc()
+            if record.offset < self.state.outbox.noted:
+                late_refusals.note(self.state, intake.rejected)
         self.state.outbox.put(record.offset, outgoing)
         metrics.COUNTERS_FORWARDED.inc(intake.stray_count)
 

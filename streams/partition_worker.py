@@ -121,6 +121,13 @@ class PartitionWorker:
         """Publish what is dirty now, and refused or stray input."""
         await self._flusher.flush()
 
+    async def catch_up(self) -> None:
+        """Publish what is due now; a store that the catalog has outdated is made anew first."""
+        if self.state.is_outdated:
+            async with self.state.applying:
+                await self._make_anew()
+        await self.flush()
+
     async def snapshot(self) -> None:
         """Save the store if it has moved on; a full disk pauses snapshots, not the role."""
         await self._snapshots.save()
@@ -134,10 +141,7 @@ class PartitionWorker:
         while True:
             await asyncio.sleep(settings.meter_flush_s)
             try:
-                if self.state.is_outdated:
-                    async with self.state.applying:
-                        await self._make_anew()
-                await self.flush()
+                await self.catch_up()
                 metrics.STORE_ROWS.labels(self.partition).set(self.store.rows.size)
                 metrics.STORE_BYTES.labels(self.partition).set(self.store.rows.used_bytes())
             except BrokerUnavailable as error:

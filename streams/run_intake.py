@@ -20,6 +20,7 @@ from streams.intake import Intake, take_in
 from streams.records import LogRecord
 from streams.store.counters import CounterArrays, Integers, encoded, merged, recoded
 from streams.store.fixed_point import to_fixed
+from streams.store.screened import negative_names
 
 _Batches = Sequence[tuple[LogRecord, lazy.LazyBatch]]
 
@@ -66,14 +67,7 @@ def _quickly(records: Sequence[LogRecord], partitions: int, catalog: Metrics) ->
 
 def _is_forbidden(counters: CounterArrays, catalog: Metrics) -> bool:
     """Tell whether any counter is negative that must not be."""
-    if counters.quantity.min() >= 0:
-        return False
-    negative = [at for at in np.flatnonzero(counters.quantity < 0).tolist() if counters.wide.get(at, -1) < 0]
-    names = {
-        (counters.owners[owner][0], counters.metrics[m])
-        for owner, m in zip(*counters.codes_at(np.array(negative, np.int64)), strict=True)
-    }
-    return any(forbids_negative(catalog, service, code) for service, code in names)
+    return any(forbids_negative(catalog, service, code) for service, code in negative_names(counters))
 
 
 def _runs(batches: _Batches) -> Iterator[_Batches]:

@@ -38,6 +38,8 @@ class SnapshotKeeper:
         state.store, context = loaded
         state.outbox = Outbox.load(context.settled, context.unpublished)
         state.catalog_offset = context.catalog_offset
+        state.late = dict(context.late)
+        state.past_offset = state.store.applied_offset
         state.positions = {(topic, partition): offset for topic, partition, offset in context.positions}
         self._saved_offset = state.store.applied_offset
         return True
@@ -72,6 +74,7 @@ class SnapshotKeeper:
             catalog_offset=state.catalog_offset,
             settled=state.outbox.settled,
             unpublished=state.outbox.waiting,
+            late=tuple(state.late.items()),
             positions=tuple((*place, offset) for place, offset in state.positions.items()),
         )
         image, offset = snapshots.take(state.store, context), state.store.applied_offset

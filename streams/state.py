@@ -29,7 +29,9 @@ class PartitionState:
 
     waiting: aggregates that cannot be rated until the catalog knows more. catalog_offset: the catalog position that
     the marks are up to date with. is_outdated: the store must be made anew from the log before more is applied.
-    positions: from where on derived topics may hold what the store does not know to be published.
+    positions: from where on derived topics may hold what the store does not know to be published; refusals of
+    records up to past_offset lie before that. late: refusals that are out only if the catalog said the same when
+    their record was taken in first, by source offset (`late_refusals`).
 
     Whoever changes the store holds `applying`, whoever publishes or exchanges it `publishing`; in this order.
     """
@@ -41,6 +43,8 @@ class PartitionState:
     catalog_offset: int = 0
     is_outdated: bool = False
     positions: Positions = field(default_factory=dict)
+    past_offset: int = -1
+    late: dict[int, tuple[int, ...]] = field(default_factory=dict)
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -26,16 +26,7 @@ def screen(counters: CounterColumns, catalog: Metrics) -> tuple[CounterColumns, 
 
     A counter of a metric that the catalog does not know yet is allowed: it waits in the store.
     """
-    if not counters.keys or min(counters.quantities) >= 0:
-        return counters, []
-    forbidding = {
-        number for number, code in enumerate(counters.metrics) if forbids_negative(catalog, counters.service, code)
-    }
-    bad = {
-        position
-        for position, (number, quantity) in enumerate(zip(counters.metric, counters.quantities, strict=True))
-        if quantity < 0 and number in forbidding
-    }
+    bad = forbidden(counters, catalog)
     if not bad:
         return counters, []
     refused = [
@@ -45,6 +36,21 @@ def screen(counters: CounterColumns, catalog: Metrics) -> tuple[CounterColumns, 
             "quantity",
             f"quantity must not be negative for metric {counters.metrics[counters.metric[position]]}",
         )
-        for position in sorted(bad)
+        for position in bad
     ]
-    return counters.select([position for position in range(len(counters)) if position not in bad]), refused
+    refused_at = set(bad)
+    return counters.select([position for position in range(len(counters)) if position not in refused_at]), refused
+
+
+def forbidden(counters: CounterColumns, catalog: Metrics) -> list[int]:
+    """Return the positions of negative quantities that their metrics do not allow."""
+    if not counters.keys or min(counters.quantities) >= 0:
+        return []
+    forbidding = {
+        number for number, code in enumerate(counters.metrics) if forbids_negative(catalog, counters.service, code)
+    }
+    return [
+        position
+        for position, (number, quantity) in enumerate(zip(counters.metric, counters.quantities, strict=True))
+        if quantity < 0 and number in forbidding
+    ]

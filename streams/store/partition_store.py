@@ -19,6 +19,7 @@ from streams.store.distinct import Distinct
 from streams.store.hashing import key_hashes
 from streams.store.places import Catalog, Places
 from streams.store.published import Published
+from streams.store.screened import Screened
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class PartitionStore:
         self.rows = Rows()
         self.wide: dict[int, Decimal] = {}
         self.distinct = Distinct(seed, catalog)
+        self.screened = Screened()
         self.published = Published()
         # The first record it was made from. The log has held older ones that it does not know, unless this is 0.
         self.first_offset = 0
@@ -71,6 +73,7 @@ class PartitionStore:
     def apply_arrays(self, last_offset: int, counters: CounterArrays) -> Applied:
         """Apply the counters of all records up to `last_offset`, in one step; equal to applying each by itself."""
         applied = self._apply_counters(counters) if len(counters) else Applied()
+        self.screened.note_allowed(counters)
         self.applied_offset = last_offset
         return applied
 
@@ -86,7 +89,7 @@ class PartitionStore:
 
     def outdated(self) -> set[tuple[str, str]]:
         """Return (service, metric) of what the store cannot tell any more; it must be made anew from the log."""
-        return self.distinct.outdated()
+        return self.distinct.outdated() | self.screened.outdated(self._catalog)
 
     def is_settled(self, key: AggregateKey) -> bool:
         """Tell whether an aggregate's period is the one the catalog gives it now."""

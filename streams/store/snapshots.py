@@ -45,7 +45,8 @@ class Context:
 
     epoch: of the usage topic; catalog_offset: the catalog position that the marks are up to date with;
     settled: the source offset up to which refused and stray input is out; unpublished: what is not. positions
-    (topic, partition, offset): from where on derived topics may hold what the store does not know to be published.
+    (topic, partition, offset): from where on derived topics may hold what the store does not know to be published;
+    late: refusals that may be out already, as positions in the batch at a source offset.
     """
 
     epoch: int
@@ -53,6 +54,7 @@ class Context:
     settled: int = 0
     unpublished: tuple[Unpublished, ...] = ()
     positions: tuple[tuple[str, int, int], ...] = ()
+    late: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 class SnapshotUnusable(Exception):
@@ -74,6 +76,7 @@ class _Header(msgspec.Struct):
     sequence: int
     keys: list[AggregateKey]
     counted_by: list[tuple[str, str, str | None]]
+    treated: list[tuple[str, str, str]]
     first_offset: int
     published: published.Saved
     wide: list[tuple[int, str]]
@@ -103,6 +106,7 @@ def take(store: PartitionStore, context: Context) -> Image:
         sequence=store.aggregates.sequence,
         keys=list(store.aggregates.keys),
         counted_by=[(*name, counted) for name, counted in store.distinct.counted_by.items()],
+        treated=[(*name, treated) for name, treated in store.screened.treated.items()],
         first_offset=store.first_offset,
         published=published.save(store.published),
         wide=[(row, str(value)) for row, value in store.wide.items()],
@@ -168,6 +172,7 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Cont
     store.applied_offset = header.applied_offset
     store.aggregates = Aggregates.load(header.keys, arrays, header.sequence)
     store.distinct.counted_by = {(service, metric): counted for service, metric, counted in header.counted_by}
+    store.screened.treated = {(service, metric): treated for service, metric, treated in header.treated}
     store.first_offset = header.first_offset
     store.published = published.load(header.published)
     store.wide = {row: Decimal(text) for row, text in header.wide}

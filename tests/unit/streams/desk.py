@@ -54,15 +54,17 @@ class Desk:
 
     def batch(self, key: str, quantity: int, **fields: Any) -> bytes:
         """One counter of `acme` in July 2026."""
-        row = {
+        return self.batch_of({"idempotency_key": key, "quantity": quantity} | fields)
+
+    def batch_of(self, *rows: dict[str, Any]) -> bytes:
+        """Counters of `acme`."""
+        defaults = {
             "subscription": "acme",
             "metric": CODE,
-            "quantity": quantity,
             "period_start": "2026-07-03T00:00:00Z",
             "period_end": "2026-07-03T00:00:00Z",
-            "idempotency_key": key,
         }
-        return json.dumps({"service": SERVICE, "counters": [row | fields]}).encode()
+        return json.dumps({"service": SERVICE, "counters": [defaults | row for row in rows]}).encode()
 
     def change(self, entry: CatalogEntry) -> None:
         """The catalog tells the worker of a change."""
@@ -97,6 +99,25 @@ class Desk:
             assert key not in found or value["version"] >= found[key]["version"], f"{key}: an older version is the last"
             found[key] = value
         return found
+
+    def refused(self) -> list[tuple[int, int | None]]:
+        """(source offset, place in the batch) of everything on the rejected topic, as often as it is there."""
+        records = [json.loads(each.value) for each in self.publisher.topics.records.get("t.rejected.v1", ())]
+        return sorted((each["offset"], refusal["index"]) for each in records for refusal in each["refusals"])
+
+    async def quiet(self) -> None:
+        """Everything that is in the log has been applied and published."""
+        await self.feed()
+        await self.worker.catch_up()
+
+    async def rebuilt(self, folder: Path) -> "Desk":
+        """Another worker that starts from nothing: the same log, the catalog of now, empty derived topics."""
+        fresh = Desk(folder)
+        fresh.catalog, fresh.log = self.catalog, self.log
+        fresh.worker = fresh.make()
+        await fresh.worker.open()
+        await fresh.quiet()
+        return fresh
 
     def standing(self) -> dict[str, tuple[str, ...]]:
         """Totals with counters and overages with an amount, by key: what anybody could be billed for."""

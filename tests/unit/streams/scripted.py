@@ -37,6 +37,12 @@ class ScriptedLog:
         """First offset and end."""
         return self.first, self.end
 
+    async def read(self, partition: int, start: int, end: int) -> AsyncGenerator[LogRecord, None]:
+        """The records of a range, one by one."""
+        async for records in self.fetches(partition, start, end):
+            for record in records:
+                yield record
+
     async def fetches(self, partition: int, start: int, end: int) -> AsyncGenerator[list[LogRecord], None]:
         """The records of a range, at most two at a time."""
         self.reads.append((start, end))

@@ -122,11 +122,13 @@ def test_only_strays() -> None:
     assert (intake.counters, intake.stray_count) == (None, 1)
 
 
-def test_refused_strays_are_not_sent_on() -> None:
-    """They are refused where they came."""
-    intake = take_rows(row("b", "-1", subscription=AWAY))
-    assert intake.strays == []
+def test_strays_are_judged_where_they_belong() -> None:
+    """A negative one is sent on like any other: one partition judges it, so it is refused once."""
+    intake = take_rows(row("a", "-1"), row("b", "-1", subscription=AWAY))
+    assert intake.stray_count == 1
     assert intake.rejected is not None
+    assert [refusal.index for refusal in intake.rejected.refusals] == [0]
+    assert intake.negative == {(SERVICE, CODE)}
 
 
 def test_large_strays_are_cut_to_what_a_record_may_have() -> None:

@@ -51,12 +51,7 @@ async def test_what_ceased_to_be_while_the_worker_was_away_is_withdrawn(
     await desk.restart(with_snapshots=with_snapshots)
     await desk.feed()
     await desk.worker.flush()
-    fresh = Desk(tmp_path / "fresh")
-    fresh.catalog, fresh.log = desk.catalog, desk.log
-    fresh.worker = fresh.make()
-    await fresh.worker.open()
-    await fresh.feed()
-    await fresh.worker.flush()
+    fresh = await desk.rebuilt(tmp_path / "fresh")
     assert desk.standing() == fresh.standing()
     assert f"maps/acme/calls/{JULY}" not in desk.standing()
 

@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from deploy.local import kafka_client
+from schemas.topics import REJECTED_BYTES_MAX
 from tests.faults.load import SUBSCRIPTIONS, Load, under_load
 from tests.faults.reading import Tail, read_cold
 from tests.faults.reference_model import SERVICE, Model, catalog
@@ -51,7 +52,8 @@ class MeterLab:
     def open(self) -> None:
         """Create the topics and write the catalog that the model assumes."""
         self.load = Load(self, random.Random(self.seed))
-        self._create({"usage.v1": self.partitions, "rejected.v1": self.partitions}, {})
+        self._create({"usage.v1": self.partitions}, {})
+        self._create({"rejected.v1": self.partitions}, {"max.message.bytes": str(REJECTED_BYTES_MAX)})
         self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, _COMPACTED)
         self._producer = self._new_producer()
         self._totals = Tail(self.bootstrap, self.prefix + "totals.v1")
@@ -153,6 +155,11 @@ class MeterLab:
             places = {self.publish_counters(self._mark(name))[0] for name in SUBSCRIPTIONS}
             assert places == set(range(self.partitions)), "no subscription for some partition"
             wait_until(self._has_marks, QUIET_WITHIN_S, f"totals of round {self._round}")
+
+    @property
+    def marks_published(self) -> int:
+        """How many counters `wait_until_quiet` has sent so far."""
+        return self._round * len(SUBSCRIPTIONS)
 
     def _mark(self, subscription: str) -> dict[str, Any]:
         start = "2026-12-01T00:00:00Z"

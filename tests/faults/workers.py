@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,11 @@ class Worker:
     def count(self, event: str) -> int:
         """How often it has logged an event."""
         return self.log.read_text(errors="replace").count(f'"event": "{event}"') if self.log.exists() else 0
+
+    @property
+    def ops_port(self) -> int:
+        """Where it last said that its metrics are."""
+        return int(re.findall(r'"ops_port": (\d+)', self.log.read_text(errors="replace"))[-1])
 
     def wait_for(self, event: str, times: int = 1) -> None:
         """Return once it has logged an event so often."""

@@ -5,6 +5,8 @@ from odoo.exceptions import UserError
 
 # A replay that was handed out and not reported back is handed out again: whoever took it may be gone.
 REPLAY_LEASE = timedelta(minutes=2)
+KEPT_DAYS = 90
+GC_MAX = 10_000
 
 
 class FusionBillingWebhook(models.Model):
@@ -61,3 +63,11 @@ class FusionBillingWebhook(models.Model):
         ).try_lock_for_update()
         waiting.write({"replay_taken_at": now})
         return waiting
+
+    @api.autovacuum
+    def _gc_ended(self):
+        """Forget deliveries that ended long ago, longer than the pipeline itself keeps them."""
+        before = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
+        old = self.search([("state", "!=", "pending"), ("write_date", "<", before)], limit=GC_MAX, order="id")
+        old.unlink()
+        return len(old), len(old) == GC_MAX

@@ -50,9 +50,10 @@ class FusionBillingCase(TransactionCase):
         assert result["status"] == "ok", result
         return cls.env["sale.order"].browse(result["subscription_id"])
 
-    def overage(self, amount, offset=1, subscription="sub/1", **values):
+    @classmethod
+    def overage(cls, amount, offset=1, subscription="sub/1", **values):
         """Return a row of `fc_upsert_lines`; units follow from the amount at 0.10 per 1000 over the quota."""
-        charge = values.get("charge", self.charge.code)
+        charge = values.get("charge", cls.charge.code)
         start = values.get("period_start", PERIOD[0])
         units = int(float(amount) * 10000) if isinstance(amount, str) and amount != "NaN" else 0
         return {
@@ -72,19 +73,21 @@ class FusionBillingCase(TransactionCase):
             "price_per_unit": "0.1",
             "charge_model": "standard",
             "amount": amount,
-            "currency": self.order.currency_id.name,
+            "currency": cls.order.currency_id.name,
             "counters": 3,
             **values,
         }
 
-    def upsert(self, *rows):
+    @classmethod
+    def upsert(cls, *rows):
         """Call as the pipeline's user and return the results, with nothing left in the cache."""
-        results = self.api.fc_upsert_lines(rows=list(rows))
-        self.env.invalidate_all()
+        results = cls.api.fc_upsert_lines(rows=list(rows))
+        cls.env.invalidate_all()
         return results
 
-    def upsert_one(self, amount, offset=1, **values):
-        [result] = self.upsert(self.overage(amount, offset, **values))
+    @classmethod
+    def upsert_one(cls, amount, offset=1, **values):
+        [result] = cls.upsert(cls.overage(amount, offset, **values))
         return result
 
     def lines(self, order=None):
@@ -93,9 +96,10 @@ class FusionBillingCase(TransactionCase):
     def usage(self, **values):
         return self.env["fusion.billing.usage"].search([("key", "=", self.overage("0", **values)["key"])])
 
-    def freeze(self, order=None):
+    @classmethod
+    def freeze(cls, order=None):
         """Put the order's lines on a draft invoice."""
-        return (order or self.order)._create_invoices()
+        return (order or cls.order)._create_invoices()
 
     def events(self, order=None):
         """Return the types of the order's lifecycle events, the oldest first."""
@@ -120,11 +124,13 @@ class FusionBillingCase(TransactionCase):
 class InvoiceCase(FusionBillingCase):
     """A posted invoice of 100.00, and calls about it as an app makes them."""
 
-    def setUp(self):
-        super().setUp()
-        self.upsert_one("100.00")
-        self.invoice = self.freeze()
-        self.invoice.action_post()
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.upsert_one("100.00")
+        cls.invoice = cls.freeze()
+        cls.invoice.action_post()
+        cls.env.cr.flush()
 
     def _call(self, method, service="test-maps", **arguments):
         answer = getattr(self.api, method)(service=service, **arguments)

@@ -87,3 +87,15 @@ class TestWebhooks(FusionBillingCase):
         manager = new_test_user(self.env, login="fusion_replayer", groups="fusion_billing.group_manager")
         self._deliveries().with_user(manager).action_replay()
         self.assertTrue(self._deliveries().replay_requested_at)
+
+    def test_deliveries_that_ended_long_ago_are_forgotten(self):
+        self._show(self._row(state="dead"), self._row(endpoint=8, state="pending"), self._row(endpoint=9, state="dead"))
+        dead, pending, recent = self._deliveries()
+        self.env.flush_all()
+        long_ago = fields.Datetime.now() - timedelta(days=91)
+        self.cr.execute(
+            "UPDATE fusion_billing_webhook SET write_date = %s WHERE id IN %s", [long_ago, (dead.id, pending.id)]
+        )
+        self.env.invalidate_all()
+        self.env["fusion.billing.webhook"]._gc_ended()
+        self.assertEqual(self._deliveries(), pending | recent)

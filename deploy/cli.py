@@ -19,6 +19,7 @@ class _Commands(LazyGroup):
         "audit": "deploy.commands.audit:audit",
         "trace": "deploy.commands.trace:trace",
         "rejected": "deploy.commands.rejected",
+        "parked": "deploy.commands.parked",
         "webhooks": "deploy.commands.webhooks",
         "topics": "deploy.commands.topics",
         "bench": "deploy.bench.commands",

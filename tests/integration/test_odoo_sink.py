@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from schemas.derived import Line, LineStatus
 from schemas.events import DeliveryState
 from sinks.health import Health
 from sinks.odoo import role
-from tests.integration.odoo_harness import OdooBooks, make_books
+from sinks.odoo.parked import parked_lines, retry
+from tests.integration.odoo_harness import PERIOD_START, OdooBooks, make_books
 from tests.integration.sinks_harness import Pipeline, make_pipeline, running
 from tests.stack.kafka import TopicMaker
 from tests.stack.odoo import OdooServer
@@ -122,6 +125,61 @@ def test_a_poisoned_row_is_parked_and_its_neighbours_are_written(pipeline: Pipel
     lines_of(pipeline, "sub-0")
     lines_of(pipeline, "sub-1")
     assert (books.amounts("sub-0"), books.amounts("sub-1")) == ([10.0], [30.0])
+
+
+@pytest.mark.usefixtures("sink")
+def test_bad_rows_are_parked_each_with_its_reason_beside_good_ones(
+    pipeline: Pipeline, books: OdooBooks, odoo: OdooServer
+) -> None:
+    """Refused by Odoo or by the sink before it; the reason is on lines.v1, the good rows are on their orders."""
+    other = make_books(odoo, 1)
+
+    def bad(name: str, **changes: Any) -> tuple[str, bytes]:
+        overage = books.overage(name, "10").model_copy(update=changes)
+        return overage.key, overage.model_dump_json().encode()
+
+    endless = "x" * 100_000
+    pipeline.publish_overage(
+        books.record("sub-0", "10"),
+        bad("nobody"),
+        bad("sub-1", charge=other.charge),
+        bad("sub-1", currency="EUR"),
+        bad("sub-1", period_start=PERIOD_START - timedelta(days=30), amount=Decimal("10.001")),
+        bad("sub-1", period_start=PERIOD_START - timedelta(days=60), amount=Decimal(10) ** 15),
+        bad("sub-1", subscription=endless),
+        books.record("sub-2", "30"),
+    )
+
+    def parked() -> set[str]:
+        found = {line.error or "" for line in pipeline.lines() if line.status is LineStatus.PARKED}
+        assert len(found) == 6, found
+        return found
+
+    reasons = wait_until(parked, 60, "six rows are parked")
+    for word in ("no subscription nobody", "another service", "in EUR", "more decimals", "amount must lie", "255"):
+        assert [reason for reason in reasons if word in reason], (word, reasons)
+    books.wait_for_line("sub-0", 10.0)
+    books.wait_for_line("sub-2", 30.0)
+    assert books.lines("sub-1") == []
+
+
+def test_a_parked_row_is_written_when_its_reason_is_mended_and_a_person_says_so(
+    pipeline: Pipeline, books: OdooBooks, odoo: OdooServer
+) -> None:
+    """`parked retry`: refused with the same words before, written after; what was not asked for stays parked."""
+    [charge] = odoo.call("fusion.billing.charge", "search_read", [["code", "=", books.charge]], ["product_id"])
+    product = charge["product_id"][0]
+    odoo.call("product.product", "write", [product], {"active": False})
+    with sinking(pipeline):
+        pipeline.publish_overage(books.record("sub-0", "10"), books.record("sub-1", "20"), books.record("nobody", "5"))
+        wait_until(lambda: len(parked_lines(pipeline.settings)) == 3, 30, "three rows are parked")
+    keys = {name: books.overage(name, "10").key for name in ("sub-0", "sub-1", "nobody")}
+    assert "archived" in (parked_lines(pipeline.settings)[keys["sub-0"]].error or "")
+    assert retry(pipeline.settings, OdooRpcTransport, [keys["sub-0"]]).keys() == {keys["sub-0"]}
+    odoo.call("product.product", "write", [product], {"active": True})
+    assert retry(pipeline.settings, OdooRpcTransport, [keys["sub-0"]]) == {}
+    assert (books.amounts("sub-0"), books.amounts("sub-1")) == ([10.0], [])
+    assert parked_lines(pipeline.settings).keys() == {keys["sub-1"], keys["nobody"]}
 
 
 def test_what_a_stopped_sink_has_written_is_not_written_again(pipeline: Pipeline, books: OdooBooks) -> None:

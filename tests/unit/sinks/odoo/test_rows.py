@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.derived import LineStatus, Version
+from schemas.derived import Line, LineStatus, Overage, Version
 from schemas.errors import InvariantBroken
 from schemas.odoo_rpc import LineResult
-from sinks.odoo.answers import check_answer, line_of
+from sinks.odoo.answers import check_answer, line_of, parked_line
+from sinks.odoo.parked import parked_among
 from sinks.odoo.reading import Malformed, Rated, rated, read_overage
 from sinks.odoo.rows import Pending, calls_of, coalesce
 from tests.unit.sinks.fakes import overage, record
@@ -162,3 +163,22 @@ def test_an_answer_that_does_not_match_its_rows_stops_the_role() -> None:
     rows = [rated(overage("a")).row, rated(overage("b")).row]
     with pytest.raises(InvariantBroken):
         check_answer(rows, [_result(rows[1]["key"]), _result(rows[0]["key"])])
+
+
+def test_a_key_is_parked_if_its_newest_version_is() -> None:
+    """An older refusal that is told late does not park what was written since; of equal versions the later counts."""
+    one, two, three = (overage(name) for name in ("s1", "s2", "s3"))
+
+    def told(of: Overage, offset: int, status: LineStatus) -> Line:
+        line = parked_line(of.key, Version(1, offset, 0), "CAD", "why")
+        return line.model_copy(update={"status": status})
+
+    lines = [
+        told(one, 2, LineStatus.CREATED),
+        told(one, 1, LineStatus.PARKED),
+        told(two, 1, LineStatus.PARKED),
+        told(two, 1, LineStatus.UPDATED),
+        told(three, 1, LineStatus.CREATED),
+        told(three, 2, LineStatus.PARKED),
+    ]
+    assert parked_among(lines).keys() == {three.key}

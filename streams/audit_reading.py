@@ -25,10 +25,11 @@ class Books:
     catalog: CatalogView = field(default_factory=CatalogView)
     _readers: dict[str, LogReader] = field(default_factory=dict)
 
-    async def read_catalog(self) -> None:
-        """Bring the catalog up to what is its topic's end now."""
+    async def read_catalog(self, end: int | None = None) -> None:
+        """Bring the catalog up to an offset, or to what is its topic's end now."""
         reader = self.reader(topics.CATALOG)
-        first, end = await reader.bounds(0)
+        first, log_end = await reader.bounds(0)
+        end = log_end if end is None else min(end, log_end)
         async with aclosing(reader.read(0, max(first, self.catalog.next_offset), end)) as records:
             async for record in records:
                 self.catalog.update((record.key or b"").decode(errors="replace"), record.value, record.offset)

@@ -11,6 +11,7 @@ import structlog
 from schemas import topics
 from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
+from streams.audit_beside import ContinuousAudit
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher, LogReader, TopicsReader
@@ -18,6 +19,7 @@ from streams.log_follower import runs
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
 from streams.state import Neighbours
+from streams.store.partition_store import PartitionStore
 from streams.warm_up import warm_up
 
 # So long a broker may be away while we start or take up a partition; then a restart is the better way.
@@ -46,6 +48,7 @@ class Meter:
         self._workers: dict[int, PartitionWorker] = {}
         self._idle: dict[int, PartitionWorker] = {}
         self._tail: asyncio.Task[None] | None = None
+        self._audit: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._opened = asyncio.Condition()
 
@@ -65,6 +68,9 @@ class Meter:
             self._settings, self._catalog, self._usage_log, TopicsReader(self._settings), partitions
         )
         self._tail = self._supervised(self._follow_catalog(), "catalog")
+        if self._settings.meter_audit_s:
+            audit = ContinuousAudit(self._settings, partitions, self._catalog, self._stores)
+            self._audit = self._supervised(audit.run(), "audit")
         log.info("catalog.read", next_offset=self._catalog.next_offset, partitions=partitions)
 
     async def assign(self, partitions: Iterable[int]) -> None:
@@ -134,8 +140,9 @@ class Meter:
     async def stop(self) -> None:
         """Publish what is dirty, save snapshots and end."""
         async with self._changing:
-            if self._tail is not None:
-                self._tail.cancel()
+            for task in (self._tail, self._audit):
+                if task is not None:
+                    task.cancel()
             for worker in self._workers.values():
                 await worker.close()
             for worker in self._idle.values():
@@ -144,6 +151,9 @@ class Meter:
             self._idle.clear()
             await self._catalog_log.close()
             await self._usage_log.close()
+
+    def _stores(self) -> dict[int, PartitionStore]:
+        return {partition: worker.store for partition, worker in self._workers.items()}
 
     def _worker(self, partition: int) -> PartitionWorker:
         if self._neighbours is None:

@@ -52,7 +52,7 @@ def test_partitions_are_audited_under_load(lab: MeterLab, free_port: int) -> Non
     """While counters of all kinds pour in, no round finds anything, and the totals stay exact."""
     worker = lab.worker(ops_port=str(free_port), **OFTEN)
     with running(worker):
-        with under_load(lab, seed=11):
+        with under_load(lab):
             wait_until(lambda: len(drift(free_port)) > 1, WITHIN_S, "audits of two partitions")
             assert set(drift(free_port).values()) == {0.0}
         lab.wait_until_exact()

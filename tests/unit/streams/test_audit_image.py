@@ -1,5 +1,6 @@
 """A live store's image against a replay: what is compared, and what cannot be."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,6 @@ from streams.audit_image import Image, compare, take
 from streams.audit_process import Budget
 from streams.domain.catalog import CatalogView
 from streams.store.partition_store import PartitionStore
-from tests.stack.waiting import wait_until
 from tests.unit.streams.catalogs import CODE, columns, metric, plan, subscription, view
 
 JULY, AUGUST = (to_micros(datetime(2026, month, 3, tzinfo=UTC)) for month in (7, 8))
@@ -60,6 +60,7 @@ def test_periods_that_the_log_does_not_hold_wholly_are_left_out(catalog: Catalog
 
 
 def test_the_budget_makes_wait_for_what_was_used() -> None:
-    """Whoever has worked all the time owes nine times that at a tenth of a core."""
-    budget = Budget(0.1)
-    wait_until(lambda: sum(range(10_000)) and budget.owed_s() > 0, 10, "work that costs something")
+    """Five seconds of work at a tenth of a core are worth fifty, less those that have passed."""
+    budget = Budget(0.1, time.monotonic(), time.process_time() - 5)
+    assert 30 < budget.owed_s() < 60
+    assert Budget(1, time.monotonic() - 3600).owed_s() == 0

@@ -8,15 +8,15 @@ from datetime import datetime
 
 from sinks.webhooks.book import Book, Entry
 from sinks.webhooks.http import EndpointClient
-from sinks.webhooks.limits import Breaker, TokenBucket
-from sinks.webhooks.state import created_at_in
+from sinks.webhooks.limits import Breaker, TokenBucket, Trust
+from sinks.webhooks.state import attempts_in, created_at_in
 
 
 @dataclass(slots=True)
 class Channel:
     """What is on its way to one endpoint, and what waits for its turn.
 
-    `is_proven`: its last answer was a success. Until then it gets one attempt at a time.
+    `trust`: what its last answer was. Until it has proved itself it gets one attempt at a time.
     """
 
     endpoint_id: int
@@ -27,19 +27,25 @@ class Channel:
     opened_s: float
     waiting: deque[tuple[Book, Entry]] = field(default_factory=deque)
     in_flight: int = 0
-    is_proven: bool = False
+    trust: Trust = Trust.FRESH
     paused_until_s: float = 0.0
     timer: asyncio.TimerHandle | None = None
 
     @property
     def is_full(self) -> bool:
         """Tell whether no further attempt may start before one ends."""
-        return self.in_flight >= (self.in_flight_max if self.is_proven and self.breaker.is_closed else 1)
+        return self.in_flight >= (self.in_flight_max if self.trust is Trust.PROVEN and self.breaker.is_closed else 1)
 
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits, flies or is remembered against it."""
         return not self.waiting and not self.in_flight and self.breaker.is_closed
+
+    def enqueue(self, book: Book, entry: Entry) -> None:
+        """Let a delivery wait for its turn; one that has failed before casts doubt on an endpoint not yet known."""
+        self.waiting.append((book, entry))
+        if self.trust is Trust.FRESH and attempts_in(entry.age):
+            self.trust = Trust.SUSPECT
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until its limits let an attempt start; 0 now."""

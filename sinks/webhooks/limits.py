@@ -4,6 +4,8 @@ Times are seconds of a monotonic clock. `scale` shrinks all waits together with 
 """
 
 from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
 
 _WINDOW_S = 300.0
 _WINDOW_ANSWERS_MAX = 100
@@ -79,28 +81,50 @@ class Breaker:
             self._open_until_s = now_s + self._open_s
 
 
-class Slots:
-    """How many attempts one worker makes at a time.
+class Trust(IntEnum):
+    """What an endpoint's answers have shown so far; the lower, the sooner it is served."""
 
-    Endpoints whose last answer was no success share half of them, so that any number of hanging ones leaves the
-    other half to those that answer.
+    PROVEN = 0  # its last answer was a success
+    FRESH = 1  # there was none yet
+    SUSPECT = 2  # its last attempt failed (another worker's, too), or one has not been answered for a second
+
+
+@dataclass(slots=True)
+class Slot:
+    """One attempt's place among those that a worker makes at a time; counted under `trust`."""
+
+    trust: Trust
+
+
+class Slots:
+    """How many attempts one worker makes at a time, shared out so that hanging endpoints leave room for the others.
+
+    Of all slots a quarter is for fresh endpoints and a quarter for suspect ones; proven ones may take any. Whoever
+    has not answered for a second counts as suspect from then on, up to half of all, so that those who hang do not hold
+    up others of their kind.
     """
 
     def __init__(self, slots_max: int) -> None:
         self._max = slots_max
-        self._doubtful_max = max(1, slots_max // 2)
-        self._taken = 0
-        self._doubtful = 0
+        self._share_max = max(1, slots_max // 4)
+        self._slow_max = max(1, slots_max // 2)
+        self._taken = dict.fromkeys(Trust, 0)
 
-    def take(self, *, is_proven: bool) -> bool:
-        """Take a slot if there is one."""
-        if self._taken >= self._max or (not is_proven and self._doubtful >= self._doubtful_max):
-            return False
-        self._taken += 1
-        self._doubtful += not is_proven
-        return True
+    def take(self, trust: Trust) -> Slot | None:
+        """Return a slot, or null if there is none for endpoints of this kind."""
+        is_free = trust is Trust.PROVEN or self._taken[trust] < self._share_max
+        if sum(self._taken.values()) >= self._max or not is_free:
+            return None
+        self._taken[trust] += 1
+        return Slot(trust)
 
-    def give_back(self, *, is_proven: bool) -> None:
-        """Free a slot that was taken with the same `is_proven`."""
-        self._taken -= 1
-        self._doubtful -= not is_proven
+    def note_slow(self, slot: Slot) -> None:
+        """Count the attempt at an endpoint that does not answer as that of a suspect one, if there is room."""
+        if self._taken[Trust.SUSPECT] < self._slow_max:
+            self._taken[slot.trust] -= 1
+            self._taken[Trust.SUSPECT] += 1
+            slot.trust = Trust.SUSPECT
+
+    def give_back(self, slot: Slot) -> None:
+        """Free a slot."""
+        self._taken[slot.trust] -= 1

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 
 from schemas.events import Delivery, DeliveryState
 from schemas.settings import Settings
@@ -15,13 +16,15 @@ from sinks.webhooks.clock import Clock
 from sinks.webhooks.connecting import Network
 from sinks.webhooks.http import EndpointClient
 from sinks.webhooks.journal import JournalWriter
-from sinks.webhooks.limits import Breaker, Slots, TokenBucket
+from sinks.webhooks.limits import Breaker, Slot, Slots, TokenBucket, Trust
 from sinks.webhooks.schedule import scale_of
 from sinks.webhooks.state import given_up
 
 _LOOK_AGAIN_S = 1.0
 _OUR_FAULT_PAUSE_S = 5.0
 _GIVEN_UP_PER_LOOK = 100
+_SLOW_S = 1.0
+_STARVED_PER_TURN = 2
 _PATIENCE = timedelta(minutes=15)
 
 
@@ -54,13 +57,14 @@ class Sender:
         self._scale = scale_of(settings.webhook_schedule, settings.webhook_first_wait_s)
         self._slots = Slots(settings.webhook_in_flight)
         self._channels: dict[int, Channel] = {}
-        self._starved: dict[int, Channel] = {}  # wait for a slot of the worker's
+        # Those that wait for a slot of the worker's.
+        self._starved: dict[Trust, dict[int, Channel]] = {trust: {} for trust in Trust}
         self._is_stopping = False
 
     def send(self, book: Book, entry: Entry) -> None:
         """Attempt a delivery as soon as the limits let it, then settle it in `book`."""
         channel = self._channels.get(entry.endpoint_id) or self._open(entry.endpoint_id)
-        channel.waiting.append((book, entry))
+        channel.enqueue(book, entry)
         self._fill(channel)
 
     def stop(self) -> None:
@@ -99,17 +103,17 @@ class Sender:
             if wait_s > 0:
                 self._fill_later(channel, wait_s)
                 return
-            is_proven = channel.is_proven
-            if not self._slots.take(is_proven=is_proven):
-                self._starved[channel.endpoint_id] = channel
+            slot = self._slots.take(channel.trust)
+            if slot is None:
+                self._starved[channel.trust][channel.endpoint_id] = channel
                 return
             book, entry = channel.waiting.popleft()
             if book.is_closed:
-                self._slots.give_back(is_proven=is_proven)
+                self._slots.give_back(slot)
                 continue
             channel.bucket.take()
             channel.in_flight += 1
-            self._hooks.spawn(self._attempt(channel, book, entry, is_proven=is_proven))
+            self._hooks.spawn(self._attempt(channel, book, entry, slot))
 
     def _wait_s(self, channel: Channel) -> float:
         """Return how long this channel rests: for its endpoint, then for its limits. An open breaker holds no slot."""
@@ -139,12 +143,14 @@ class Sender:
         if channel.timer is None:
             channel.timer = asyncio.get_running_loop().call_later(wait_s, fill)
 
-    async def _attempt(self, channel: Channel, book: Book, entry: Entry, *, is_proven: bool) -> None:
+    async def _attempt(self, channel: Channel, book: Book, entry: Entry, slot: Slot) -> None:
+        slow = asyncio.get_running_loop().call_later(_SLOW_S, self._note_slow, channel, slot)
         try:
             delivery = entry.delivery()
             after, answer = await self._attempts.make(delivery, channel.client)
+            slow.cancel()
             if answer is not None and not answer.is_ours:
-                channel.is_proven = answer.is_success
+                channel.trust = Trust.PROVEN if answer.is_success else Trust.SUSPECT
                 channel.breaker.note(success=answer.is_success, now_s=self._clock.monotonic())
             if after is None:
                 channel.paused_until_s = self._clock.monotonic() + _OUR_FAULT_PAUSE_S * self._scale
@@ -152,17 +158,23 @@ class Sender:
             else:
                 await self._end(book, entry, after)
         finally:
+            slow.cancel()
             # The slot is free only now: while states cannot be written, little is sent that a crash would repeat.
-            self._slots.give_back(is_proven=is_proven)
+            self._slots.give_back(slot)
             channel.in_flight -= 1
             self._fill(channel)
             self._fill_starved()
 
+    def _note_slow(self, channel: Channel, slot: Slot) -> None:
+        channel.trust = Trust.SUSPECT
+        self._slots.note_slow(slot)
+        self._fill_starved()
+
     def _fill_starved(self) -> None:
-        # Those that answer first; one try each, in the order in which they began to wait.
-        for channel in sorted(self._starved.values(), key=lambda channel: not channel.is_proven)[:2]:
-            del self._starved[channel.endpoint_id]
-            self._fill(channel)
+        # One slot may have become free, for endpoints of any kind: those that answer first, in the order they came.
+        for starved in self._starved.values():
+            for endpoint_id in list(islice(starved, _STARVED_PER_TURN)):
+                self._fill(starved.pop(endpoint_id))
 
     async def _end(self, book: Book, entry: Entry, after: Delivery) -> None:
         record = await self._writer.write(after)

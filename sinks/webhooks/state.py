@@ -62,6 +62,11 @@ def created_at_in(age: int) -> datetime:
     return _EPOCH + timedelta(microseconds=age >> _AGE_BITS)
 
 
+def attempts_in(age: int) -> int:
+    """Return how many attempts a delivery of this age has had."""
+    return age & _ATTEMPTS_MASK
+
+
 def first_state(event: LifecycleEvent, body: str, endpoint_id: int, sequence: int) -> Delivery:
     """Return the pending delivery of an event to an endpoint, due at once.
 
@@ -136,7 +141,6 @@ def restated(older: Delivery, age: int) -> Delivery:
     """Return a final state again, rebuilt from an older state of the delivery and the age that is known."""
     rank = age >> _ATTEMPTS_BITS & _RANK_MASK
     state = next(state for state, number in _RANKS.items() if number == rank)
-    attempts = age & _ATTEMPTS_MASK
     return older.model_copy(
-        update={"state": state, "attempts": attempts, "next_attempt_at": None, "created_at": created_at_in(age)}
+        update={"state": state, "attempts": attempts_in(age), "next_attempt_at": None, "created_at": created_at_in(age)}
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.webhooks.limits import Breaker, Slots, TokenBucket
+from sinks.webhooks.limits import Breaker, Slots, TokenBucket, Trust
 
 
 def failed(breaker: Breaker, times: int, now_s: float) -> None:
@@ -86,11 +86,39 @@ def test_answers_that_come_after_it_opened_change_nothing() -> None:
     assert breaker.wait_s(10) == 20
 
 
-def test_doubtful_endpoints_leave_half_of_the_slots() -> None:
-    """However many there are."""
-    slots = Slots(10)
-    assert [slots.take(is_proven=False) for _ in range(8)] == [True] * 5 + [False] * 3
-    assert [slots.take(is_proven=True) for _ in range(6)] == [True] * 5 + [False]
-    slots.give_back(is_proven=False)
-    assert slots.take(is_proven=False)
-    assert not slots.take(is_proven=True)
+def test_fresh_and_suspect_endpoints_get_a_quarter_of_the_slots_each() -> None:
+    """However many there are; the rest is for those that answer."""
+    slots = Slots(20)
+    fresh = [slots.take(Trust.FRESH) for _ in range(8)]
+    suspect = [slots.take(Trust.SUSPECT) for _ in range(8)]
+    proven = [slots.take(Trust.PROVEN) for _ in range(12)]
+    assert [one is not None for one in fresh] == [True] * 5 + [False] * 3
+    assert [one is not None for one in suspect] == [True] * 5 + [False] * 3
+    assert [one is not None for one in proven] == [True] * 10 + [False] * 2
+    assert fresh[0] is not None
+    slots.give_back(fresh[0])
+    assert slots.take(Trust.PROVEN)
+    assert not slots.take(Trust.FRESH)
+
+
+def test_an_endpoint_that_does_not_answer_makes_room_for_others_of_its_kind() -> None:
+    """Up to half of all slots; a quarter stays with proven ones whatever happens."""
+    slots, hanging = Slots(20), 0
+    for _ in range(10):
+        while (slot := slots.take(Trust.FRESH)) is not None:
+            hanging += 1
+            slots.note_slow(slot)
+    assert hanging == 15
+    assert all(slots.take(Trust.PROVEN) for _ in range(5))
+    assert not slots.take(Trust.SUSPECT)
+
+
+def test_slots_come_back_from_wherever_they_were_counted() -> None:
+    """Otherwise a worker would run dry after a while."""
+    slots = Slots(4)
+    for _ in range(20):
+        taken = [slot for trust in (Trust.FRESH, Trust.SUSPECT, Trust.PROVEN) if (slot := slots.take(trust))]
+        assert len(taken) == 3
+        for slot in taken:
+            slots.note_slow(slot)
+            slots.give_back(slot)

@@ -38,7 +38,6 @@ class Network:
     tls: ssl.SSLContext
     resolver_threads: Executor
     timeout_s: float
-    in_flight_max: int
     allow_private: bool
 
 
@@ -104,9 +103,5 @@ async def _open(network: Network, family: int, address: SocketAddress, timeout_s
 
 async def _start(network: Network, plain: socket.socket, tls_host: str | None) -> Connection:
     tls: dict[str, Any] = {} if tls_host is None else {"ssl": network.tls, "server_hostname": tls_host}
-    try:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=plain, **tls)
-    except BaseException:
-        plain.close()
-        raise
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=plain, **tls)
     return connection

@@ -81,9 +81,10 @@ class _Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer once its body was read, or cut off at its limit."""
+        serialised = self._serialised(request)
         try:
             connection = self._taken() or await self._opened()
-            head = await connection.ask(self._serialised(request))
+            head = await connection.ask(serialised)
         except (OSError, BrokenAnswer) as error:
             raise _translated(error) from error
         if self._is_closed:

@@ -98,7 +98,6 @@ async def _work(settings: Settings, parts: _Parts, stop_event: Event) -> None:
         tls_context(),
         parts.resolver_threads,
         settings.webhook_timeout_s,
-        settings.webhook_endpoint_in_flight,
         settings.webhook_allow_private,
     )
     dispatcher = Dispatcher(settings, parts.directory, writer, network, Clock())

@@ -21,7 +21,7 @@ from schemas.events import Delivery, DeliveryState, LifecycleEvent
 from schemas.sealing import seal
 from schemas.settings import Settings, load
 from sinks.kafka_client import Outgoing, Publisher, Record, TopicReader
-from sinks.webhooks import sender
+from sinks.webhooks import journal, sender
 from sinks.webhooks.clock import Clock
 from sinks.webhooks.connecting import Network
 from sinks.webhooks.directory import Directory
@@ -147,8 +147,9 @@ def live(world: World, monkeypatch: pytest.MonkeyPatch, until: Callable[[], bool
             """Nothing is open."""
 
     monkeypatch.setattr(sender, "EndpointClient", Client)
+    monkeypatch.setattr(journal, "_GATHER_S", 0.0)  # saves time, and no step depends on it
     with ThreadPoolExecutor(1) as threads, asyncio.Runner() as runner:
-        network = Network(TLS, threads, 1.0, 4, allow_private=True)
+        network = Network(TLS, threads, 1.0, allow_private=True)
         try:
             runner.run(_work(world, network, until or (lambda: world.is_drained)))
         except Crash:

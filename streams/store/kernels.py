@@ -197,3 +197,31 @@ def extremes(columns, size, wanted, out_max, out_last):
         last = out_last[i]
         if last < 0 or (time[row], revision[row], place[row]) > (time[last], revision[last], place[last]):
             out_last[i] = row
+
+
+@numba.njit(cache=True, nogil=True)
+def count_distinct(columns, size, wanted, out_count):
+    """Count, in one pass, the different values of `distinct` in each flagged aggregate; `out_count` starts as 0."""
+    aggregate, distinct = columns
+    rows = 0
+    for row in range(size):
+        rows += wanted[aggregate[row]]
+    bits = np.uint64(4)
+    while (np.int64(1) << np.int64(bits)) < 2 * rows:
+        bits += np.uint64(1)
+    mask = (np.int64(1) << np.int64(bits)) - 1
+    slots = np.zeros(mask + 1, np.int64)
+    for row in range(size):
+        i = np.int64(aggregate[row])
+        if not wanted[i]:
+            continue
+        # `distinct` is a seeded hash; the aggregate is mixed in so that equal values of many do not crowd one place.
+        slot = np.int64((distinct[row] + np.uint64(i) * np.uint64(0x9E3779B97F4A7C15)) >> (np.uint64(64) - bits))
+        while slots[slot] != 0:
+            seen = slots[slot] - 1
+            if distinct[seen] == distinct[row] and aggregate[seen] == i:
+                break
+            slot = (slot + 1) & mask
+        if slots[slot] == 0:
+            slots[slot] = row + 1
+            out_count[i] += 1

@@ -1,7 +1,7 @@
 """Exact totals of aggregates: sums kept as running numbers, the others read from the rows.
 
-Max, last and unique count take one pass over the rows for all aggregates together, as a replaced counter may have
-lowered them.
+Max and last take one pass over the rows for all changed aggregates together, unique count another one, as a replaced
+counter may have lowered them: 2 ns per row of the partition, 60 ns more per row whose distinct value counts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ def totals(rows: Rows, aggregates: Aggregates, wide: Mapping[int, Decimal], kind
         }
         scanned = {number: kind for number, kind in kinds.items() if kind is not Aggregation.SUM}
         if scanned:
-            found |= _Scan(rows, wide, flags(len(aggregates), scanned)).totals(scanned, of_aggregate)
+            found |= _Scan(rows, wide, len(aggregates), scanned).totals(of_aggregate)
         return found
 
 
@@ -55,17 +55,23 @@ def flags(size: int, numbers: Iterable[int]) -> Column:
 
 
 class _Scan:
-    """One pass over the rows for all flagged aggregates."""
+    """One pass over the rows for all aggregates that want max or last, one for those that want distinct values."""
 
-    def __init__(self, rows: Rows, wide: Mapping[int, Decimal], wanted: Column) -> None:
-        self._rows, self._wide = rows, wide
-        self._greatest = np.full(len(wanted), -1, np.int64)
-        self._last = np.full(len(wanted), -1, np.int64)
-        scanned = tuple(rows.columns[name] for name in ("aggregate", "quantity", "revision", "time", "place"))
-        kernels.extremes(scanned, rows.size, wanted, self._greatest, self._last)
+    def __init__(self, rows: Rows, wide: Mapping[int, Decimal], size: int, kinds: Kinds) -> None:
+        self._rows, self._wide, self._kinds = rows, wide, kinds
+        self._greatest, self._last = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
+        self._distinct = np.zeros(size, np.int64)
+        unique = {number for number, kind in kinds.items() if kind is Aggregation.UNIQUE_COUNT}
+        if extreme := kinds.keys() - unique:
+            scanned = tuple(rows.columns[name] for name in ("aggregate", "quantity", "revision", "time", "place"))
+            kernels.extremes(scanned, rows.size, flags(size, extreme), self._greatest, self._last)
+        if unique:
+            counted = rows.columns["aggregate"], rows.columns["distinct"]
+            kernels.count_distinct(counted, rows.size, flags(size, unique), self._distinct)
 
-    def totals(self, kinds: Kinds, wide: Mapping[int, list[Decimal]]) -> dict[int, Decimal]:
-        return {number: self._total(number, kind, wide.get(number, [])) for number, kind in kinds.items()}
+    def totals(self, wide: Mapping[int, list[Decimal]]) -> dict[int, Decimal]:
+        """Return all totals; `wide` holds the values that do not fit their column, by aggregate."""
+        return {number: self._total(number, kind, wide.get(number, [])) for number, kind in self._kinds.items()}
 
     def _total(self, number: int, kind: Aggregation, wide: list[Decimal]) -> Decimal:
         match kind:
@@ -74,8 +80,7 @@ class _Scan:
             case Aggregation.LAST:
                 return next(iter(self._value(int(self._last[number]))), _ZERO)
             case _:
-                rows = self._rows.used("aggregate") == number
-                return Decimal(len(np.unique(self._rows.used("distinct")[rows])))
+                return Decimal(int(self._distinct[number]))
 
     def _value(self, row: int) -> list[Decimal]:
         """Return a row's value; none for no row."""

@@ -32,13 +32,15 @@ def bench() -> None:
 
 @app.command()
 def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the headline figures as one JSON object")] = False,
+    report: Annotated[Path | None, typer.Option(help="write all that was measured to this file, as JSON")] = None,
     counters: Annotated[int | None, typer.Option(min=4_000, help="counters in containers; default 2,000,000")] = None,
     peers: Annotated[bool, typer.Option(help="also run Bytewax and Kafka Streams on the same topics")] = True,
     quick: Annotated[
         bool, typer.Option("--quick", help="small and once: shows that it works, figures mean little")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="also fill a store with 10 million keys; takes longer")] = False,
+    full: Annotated[bool, typer.Option("--full", help="also fill a store with many keys; takes longer")] = False,
+    full_keys: Annotated[int, typer.Option(min=2_000_000, help="how many keys --full fills")] = _FULL_KEYS,
     only: Annotated[
         list[str] | None, typer.Option(help=f"only containers and this, of {', '.join(PARTS)}; may be repeated")
     ] = None,
@@ -51,12 +53,13 @@ def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
     from deploy.bench.common.broker import bench_broker  # noqa: PLC0415 -- a command loads only what it needs
     from deploy.bench.common.stopping import ends_in_order  # noqa: PLC0415
     from deploy.bench.meter import baselines  # noqa: PLC0415
+    from deploy.bench.meter.result import HEADLINE  # noqa: PLC0415
     from deploy.bench.meter.run import Bench  # noqa: PLC0415
 
     if unknown := set(only or ()) - set(PARTS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: must be of {', '.join(PARTS)}", param_hint="--only")
     plan = Plan.quick(counters or 20_000, with_peers=peers) if quick else Plan(with_peers=peers)
-    plan = replace(plan, counters=counters or plan.counters, full_keys=_FULL_KEYS if full else 0)
+    plan = replace(plan, counters=counters or plan.counters, full_keys=full_keys if full else 0)
     plan = replace(plan, parts=tuple(only) if only else plan.parts)
     progress = Progress()
     with (
@@ -68,8 +71,12 @@ def meter(  # noqa: PLR0913, PLR0917 -- each is an option of the command
         result = Bench(plan, broker, Path(folder), progress).run()
     figures = result.as_json()
     missed = baselines.missed(figures)
+    if report is not None:
+        report.write_text(json.dumps(figures))
     if as_json:
-        typer.echo(json.dumps(figures))
+        sizes = f"peak_rss_mib at {figures['peak_rss_keys']} keys, recovery_seconds at {figures['recovery_keys']}"
+        typer.echo(sizes, err=True)
+        typer.echo(json.dumps({name: figures[name] for name in HEADLINE}))
     else:
         result.print(Console())
         for line in missed:

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from deploy.bench.meter.recovery import Recovery
 
 OURS = "fusion-billing"
+HEADLINE = (
+    "counters_per_second",
+    "ratio_vs_bytewax",
+    "ratio_vs_kafka_streams",
+    "single_counter_per_second",
+    "single_ratio_vs_bytewax",
+    "replay_per_second",
+    "recovery_seconds",
+    "latency_p99_seconds",
+    "peak_rss_mib",
+    "verified",
+)
+"""The figures that `--json` prints; the report has these and all others."""
 
 
 @dataclass(slots=True)
@@ -65,6 +78,8 @@ class Result:
             "peak_rss_mib": round(max(peaks)) if peaks else None,
             "peak_rss_keys": self._peak_keys(),
             "verified": int(self.is_verified),
+            "growth_ratio": self._growth_ratio(),
+            "counters_per_cpu_second": self._per_cpu_second(),
             "ratio_vs_bytewax_grouped": _ratio(self.containers, "bytewax_grouped"),
             "counters_per_second_published": _rate(self.containers, OURS, published=True),
             "ratio_vs_bytewax_published": _ratio(self.containers, "bytewax", published=True),
@@ -84,6 +99,15 @@ class Result:
                 "faults": self.faults[:20],
             },
         }
+
+    def _growth_ratio(self) -> float | None:
+        """Rate at the end of the big store over its rate at a million keys."""
+        return round(self.growth[max(self.growth)] / self.growth[min(self.growth)], 2) if len(self.growth) > 1 else None
+
+    def _per_cpu_second(self) -> int | None:
+        """Counters per second of the meter's own processor time: what remains of a rate when neighbours are busy."""
+        rates = [run.counters / run.applying_cpu_s for run in _chosen(self.containers, OURS) if run.applying_cpu_s]
+        return round(median(rates)) if rates else None
 
     def _peak_keys(self) -> int | None:
         """Live keys in the store when memory was highest: the big store's, if there was one."""

@@ -13,10 +13,12 @@ from kafka.structs import OffsetAndMetadata
 from deploy.local import kafka_client
 from schemas.topics import REJECTED_BYTES_MAX
 from tests.faults.load import SUBSCRIPTIONS, Load, under_load
+from tests.faults.quiet import QUIET_WITHIN_S, Quiet
 from tests.faults.reading import Tail, read_cold
 from tests.faults.reference_model import SERVICE, Model, catalog
 from tests.faults.verdict import Published, Refusals, Verdict, judge, newest, refusals
-from tests.faults.workers import Victim, Worker, running
+from tests.faults.victims import Victim
+from tests.faults.workers import Worker, running
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,10 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MeterLab", "Victim", "Worker", "open_lab", "running", "under_load"]
 
 PARTITIONS = 3
-QUIET_WITHIN_S = 90.0
 _ACKNOWLEDGED_WITHIN_S = 60.0
-# What the meter publishes of the last but one round is visible in whole, see `wait_until_quiet`.
-_ROUNDS = 3
 # Segments of a second, so that the broker really compacts what a cold reader then reads.
 _COMPACTED = {"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01"}
 
@@ -45,8 +44,7 @@ class MeterLab:
     model: Model = field(default_factory=Model)
     published: int = 0
     load: Load = field(init=False)
-    _totals: Tail = field(init=False)
-    _round: int = 0
+    quiet: Quiet = field(init=False)
     _producer: Any = None
 
     def open(self) -> None:
@@ -56,11 +54,11 @@ class MeterLab:
         self._create({"rejected.v1": self.partitions}, {"max.message.bytes": str(REJECTED_BYTES_MAX)})
         self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, _COMPACTED)
         self._producer = self._new_producer()
-        self._totals = Tail(self.bootstrap, self.prefix + "totals.v1")
+        self.quiet = Quiet(Tail(self.bootstrap, self.prefix + "totals.v1"), self.partitions)
 
     def close(self) -> None:
         """Let go of the broker."""
-        self._totals.close()
+        self.quiet.totals.close()
         if self._producer is not None:
             self._producer.close(timeout=2)
 
@@ -143,39 +141,8 @@ class MeterLab:
         return self.verdict()
 
     def wait_until_quiet(self) -> None:
-        """Return when whatever came of the usage so far is published.
-
-        One more counter goes to each subscription, and its total is awaited. A partition is applied in order and
-        published oldest mark first, so all that was before this counter is out with it. Three rounds: strays reach
-        their partition with the first one; the second one has them counted; and before the third one commits, all
-        partitions of all topics show the transaction of the second one.
-        """
-        for _ in range(_ROUNDS):
-            self._round += 1
-            places = {self.publish_counters(self._mark(name))[0] for name in SUBSCRIPTIONS}
-            assert places == set(range(self.partitions)), "no subscription for some partition"
-            wait_until(self._has_marks, QUIET_WITHIN_S, f"totals of round {self._round}")
-
-    @property
-    def marks_published(self) -> int:
-        """How many counters `wait_until_quiet` has sent so far."""
-        return self._round * len(SUBSCRIPTIONS)
-
-    def _mark(self, subscription: str) -> dict[str, Any]:
-        start = "2026-12-01T00:00:00Z"
-        return {
-            "subscription": subscription,
-            "metric": "credits",
-            "quantity": "1",
-            "period_start": start,
-            "period_end": start,
-            "idempotency_key": f"round{self._round}",
-        }
-
-    def _has_marks(self) -> bool:
-        totals = self._totals.poll()
-        marks = [f"{SERVICE}/{name}/credits/2026-12-01T00:00:00Z" for name in SUBSCRIPTIONS]
-        return all(totals.get(mark, {}).get("quantity") == str(self._round) for mark in marks)
+        """Return when whatever came of the usage so far is published."""
+        self.quiet.wait(self.publish_counters)
 
     def move_group(self, offsets: dict[int, int]) -> None:
         """Set the committed offsets of the meter's group, as an operator could while it is stopped."""

@@ -1,4 +1,4 @@
-"""What each victim process needs, loaded once in the process that they are forks of; see `workers.Victim`."""
+"""What each victim process needs, loaded once in the process that they are forks of; see `victims.Victim`."""
 
 import importlib
 

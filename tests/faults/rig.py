@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.faults.meter_lab import MeterLab
-    from tests.faults.workers import Victim
+    from tests.faults.victims import Victim
     from tests.stack.fault_table import FaultTable
 
 

@@ -122,7 +122,7 @@ def _account(lab: MeterLab, worker: Worker, published: dict[tuple[int, int], byt
     for place, value in published.items():
         [refusals] = found.get(place, [[]])
         due += _due(value, {"refusals": [{"index": index} for index, _ in refusals]})
-    marks = lab.marks_published
+    marks = lab.quiet.marks_sent
     counted = int(sum(scrape(worker.ops_port)["fusion_counters_applied_total"].values()))
     row.lost, row.doubled = max(0, due + marks - counted), max(0, counted - due - marks)
     assert counted == due + marks

@@ -1,9 +1,7 @@
-"""Meter processes under test: started, killed, paused, disturbed at a failpoint and started again."""
+"""Meter processes under test: started, killed, paused and started again."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import re
 import signal
@@ -13,17 +11,13 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from deploy.local.settings import REPOSITORY
-from tests.faults.victim_process import run_victim
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Step = tuple[str, str, int]
-"""A failpoint, what to do there, and at which pass."""
 
 READY_WITHIN_S = 60.0
 _STOPPED_WITHIN_S = 60.0
@@ -152,69 +146,6 @@ class Worker:
         wait_until(lambda: process.poll() is not None, _STOPPED_WITHIN_S, f"{self.name} ended")
         code = process.poll()
         return -1 if code is None else code
-
-
-@dataclass(slots=True)
-class Victim(Worker):
-    """A meter whose failpoints obey the test; it may carry a planted bug.
-
-    It is forked from a process that has everything imported, which spares two seconds of computing per start.
-    """
-
-    mutant: str | None = None
-
-    def arm(self, *steps: Step) -> None:
-        """Have these things done from now on, one after the other; see `victim_process`."""
-        wishes = self._wishes.with_suffix(".new")
-        wishes.write_text(json.dumps(steps))
-        wishes.replace(self._wishes)
-
-    @property
-    def is_armed(self) -> bool:
-        """True until all that was armed has happened."""
-        return self._wishes.exists()
-
-    def disarm(self) -> None:
-        """Forget what is armed."""
-        self._wishes.unlink(missing_ok=True)
-
-    def wait_until_hit(self) -> None:
-        """Return once all that was armed has happened."""
-        wait_until(lambda: not self.is_armed, READY_WITHIN_S, f"{self.name} at its failpoint")
-
-    def wait_for_restart(self, failures: int) -> None:
-        """Return once its supervisor has started it again, after so many failures before."""
-        wait_until(lambda: self.failures > failures, READY_WITHIN_S, f"{self.name} started again")
-
-    @property
-    def _wishes(self) -> Path:
-        return self.log.with_suffix(".failpoint")
-
-    def _launch(self) -> Process:
-        return _Forked(_fork(self.variables, self.log, self._wishes, self.mutant))
-
-
-@dataclass(frozen=True, slots=True)
-class _Forked:
-    process: Any
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return int(self.process.pid)
-
-    def poll(self) -> int | None:
-        """Its exit code."""
-        code: int | None = self.process.exitcode
-        return code
-
-
-def _fork(variables: dict[str, str], log: Path, wish: Path, mutant: str | None) -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.preloaded"])
-    process = context.Process(target=run_victim, args=(variables, log, wish, mutant), daemon=True)
-    process.start()
-    return process
 
 
 @contextmanager

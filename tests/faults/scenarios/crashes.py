@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.faults.rig import Rig
-    from tests.faults.workers import Victim
+    from tests.faults.victims import Victim
 
 
 def kill_at_random_moments(rig: Rig) -> None:

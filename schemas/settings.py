@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     catalog_poll_s: float = Field(1, gt=0, description="between two looks for catalog changes and outbox events")
     catalog_full_s: float = Field(60, gt=0, description="between two full comparisons, which also find deletions")
 
+    catalog_deletions_percent_max: float = Field(
+        50, gt=0, le=100, description="larger losses of the catalog stop the feed until a person allows them with 100"
+    )
+
     # Gateway
     gateway_host: str = Field("127.0.0.1", description="address to listen on")
     gateway_port: int = Field(8080, ge=1, le=65535, description="port to listen on")

@@ -10,8 +10,11 @@ from pydantic import ValidationError
 
 from producers.kafka_client.records import RECORD_BYTES_MAX
 from schemas.catalog import CatalogEntry, Endpoint, catalog_entry, catalog_key
+from schemas.errors import BillingError
 from schemas.odoo_rpc import CatalogRecord
 from schemas.sealing import CannotOpen, open_sealed, seal
+
+_DELETIONS_ALWAYS_ALLOWED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,27 @@ class Unreadable:
 
     key: str
     problem: str
+
+
+class CatalogShrank(BillingError):
+    """Odoo suddenly names so few records that deleting the others would more likely be a mistake than a wish."""
+
+
+def check_deletions(changes: Sequence[Change], known: int, percent_max: float) -> None:
+    """Do nothing unless the changes delete more than `percent_max` of the `known` records.
+
+    A lost access right, a wrong database or a broken addon looks exactly like an emptied catalog. Few records may go
+    at once whatever their share: so small a catalog is being set up, and quickly put right.
+
+    Raises:
+        CatalogShrank: with the numbers and the setting that allows it.
+    """
+    deleted = sum(change.value is None for change in changes)
+    if deleted > _DELETIONS_ALWAYS_ALLOWED and deleted * 100 > known * percent_max:
+        raise CatalogShrank(
+            f"Odoo does not name {deleted} of {known} catalog records any more. Nothing was deleted or changed. "
+            f"If that is right, start the feed once with FUSION_CATALOG_DELETIONS_PERCENT_MAX=100"
+        )
 
 
 def plan_changes(current: Mapping[str, bytes], wanted: Mapping[str, bytes | None], *, is_full: bool) -> list[Change]:

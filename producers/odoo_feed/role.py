@@ -8,6 +8,7 @@ import structlog
 
 from producers import metrics
 from producers.kafka_client import CompactedReader, KafkaRecordProducer, ProducerLimits, RecordTooLarge
+from producers.odoo_feed.catalog import CatalogShrank
 from producers.odoo_feed.mirror import CatalogMirror
 from producers.odoo_feed.publishing import ACK_TIMEOUT_S
 from producers.odoo_feed.work import CatalogWork, OutboxWork
@@ -88,7 +89,7 @@ class Job:
         """Do the work once and set `due_at_s`."""
         try:
             pause_s = self._run_once()
-        except (Unavailable, OdooRefused, RecordTooLarge) as error:
+        except (Unavailable, OdooRefused, RecordTooLarge, CatalogShrank) as error:
             self._failures += 1
             pause_s = wait_s(self._failures)
             self._note(type(error).__name__, str(error))

@@ -8,7 +8,7 @@ import structlog
 
 from producers import metrics
 from producers.kafka_client import Record, RecordProducer
-from producers.odoo_feed.catalog import Change, plan_changes, problem_of, wanted_values
+from producers.odoo_feed.catalog import Change, check_deletions, plan_changes, problem_of, wanted_values
 from producers.odoo_feed.events import event_record, in_waves, lifecycle_event
 from producers.odoo_feed.mirror import CatalogMirror
 from producers.odoo_feed.publishing import publish
@@ -55,6 +55,7 @@ class CatalogWork:
         current = self._mirror.values()
         wanted, unreadable = wanted_values(page["records"], current, self._settings.secret_key.get_secret_value())
         changes = plan_changes(current, wanted, is_full=page["full"])
+        check_deletions(changes, len(current), self._settings.catalog_deletions_percent_max)
         self._publish(changes)  # 1. the topic holds them
         for change in changes:  # 2. so does the mirror, without waiting to read them back
             self._mirror.apply(change.key, change.value)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from producers.odoo_feed.catalog import CatalogShrank
 from producers.odoo_feed.mirror import CatalogMirror
 from producers.odoo_feed.role import Job, repeat, wait_s
 from producers.odoo_feed.work import CatalogWork, OutboxWork
@@ -34,9 +35,13 @@ class Feed:
 
     def __post_init__(self) -> None:
         """Wire the jobs."""
+        self.restart()
+
+    def restart(self, settings: Settings = SETTINGS) -> None:
+        """Wire the jobs anew, as a new process would; the next look at the catalog is a full one."""
         billing = OdooBilling(self.odoo)
-        self.catalog = CatalogWork(SETTINGS, billing, self.kafka, self.mirror, lambda: self.mirror_complete, self.ready)
-        self.outbox = OutboxWork(SETTINGS, billing, self.kafka)
+        self.catalog = CatalogWork(settings, billing, self.kafka, self.mirror, lambda: self.mirror_complete, self.ready)
+        self.outbox = OutboxWork(settings, billing, self.kafka)
 
     def published(self) -> list[tuple[str, Any]]:
         """Return (key, parsed value) of every record."""
@@ -68,6 +73,38 @@ def event(number: int, **changes: Any) -> dict[str, Any]:
         "data": {},
         **changes,
     }
+
+
+def test_a_catalog_that_suddenly_lost_most_of_its_records_is_not_believed(feed: Feed) -> None:
+    """A lost access right looks like that: nothing is deleted, nothing changed, until the records are back."""
+    feed.odoo.records = [plan(number) for number in range(60)]
+    feed.catalog.run_once()
+    before = len(feed.kafka.records)
+    everything, feed.odoo.records = feed.odoo.records, [plan(1, name="Renamed")]
+    feed.restart()
+    with pytest.raises(CatalogShrank, match="59 of 60"):
+        feed.catalog.run_once()
+    assert len(feed.kafka.records) == before
+    feed.odoo.records = everything[:35]
+    feed.catalog.run_once()
+    assert len(feed.mirror.values()) == 35
+
+
+def test_a_person_may_allow_the_loss(feed: Feed) -> None:
+    """With the setting at 100, and for a catalog so small that nothing much can go wrong."""
+    feed.odoo.records = [plan(number) for number in range(60)]
+    feed.catalog.run_once()
+    feed.odoo.records = []
+    feed.restart(SETTINGS.model_copy(update={"catalog_deletions_percent_max": 100}))
+    feed.catalog.run_once()
+    assert feed.mirror.values() == {}
+    feed.odoo.records = [plan(number) for number in range(20)]
+    feed.restart()
+    feed.catalog.run_once()
+    feed.odoo.records = []
+    feed.restart()
+    feed.catalog.run_once()
+    assert feed.mirror.values() == {}
 
 
 def test_the_catalog_waits_until_the_topic_was_read(feed: Feed) -> None:

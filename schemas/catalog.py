@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from schemas.identifiers import Code, ExternalId
 from schemas.money import DECIMAL_PATTERN, TEXT_CHARACTERS_MAX
-from schemas.usage import Quantity
+from schemas.usage import Instant, Quantity
 
 COUNT_MAX = 1000
 """A period of a thousand years still ends within the calendar."""
@@ -169,13 +169,14 @@ class Subscription(_Record):
 class Endpoint(_Record):
     """A webhook endpoint of a service. Secrets travel sealed (Fernet under `FUSION_SECRET_KEY`), newest first.
 
-    An empty `event_types` means all of them.
+    All but the newest secret sign until `former_secret_until`. An empty `event_types` means all of them.
     """
 
     kind: Literal["endpoint"] = "endpoint"
     service: Code
     url: str
     sealed_secrets: tuple[str, ...]
+    former_secret_until: Instant | None = None
     event_types: tuple[str, ...] = ()
     active: bool = True
 

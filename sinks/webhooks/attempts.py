@@ -62,7 +62,7 @@ class Attempts:
         """
         now = self._clock.now()
         endpoint = self._directory.get(delivery.endpoint_id)
-        secrets = [] if endpoint is None else self._secrets.of(endpoint)
+        secrets = [] if endpoint is None else self._secrets.of(endpoint, now)
         if endpoint is None or not secrets:
             return None, None  # it went between the look and the attempt
         attempt = Attempt(

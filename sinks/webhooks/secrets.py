@@ -1,5 +1,7 @@
 """The secrets an endpoint's deliveries are signed with, opened once and kept only in memory."""
 
+from datetime import datetime
+
 import structlog
 
 from schemas.catalog import Endpoint
@@ -19,10 +21,15 @@ class Secrets:
         self._key = settings.secret_key
         self._opened: dict[str, str] = {}
 
-    def of(self, endpoint: Endpoint) -> list[str]:
-        """Return the live secrets, newest first; empty if one of them cannot be opened."""
+    def of(self, endpoint: Endpoint, now: datetime | None = None) -> list[str]:
+        """Return the live secrets, newest first; empty if one of them cannot be opened.
+
+        With `now`, a former secret whose time is over is left out even if the catalog is late to forget it.
+        """
+        until = endpoint.former_secret_until
+        is_over = now is not None and until is not None and until <= now
         try:
-            return [self._open(sealed) for sealed in endpoint.sealed_secrets]
+            return [self._open(sealed) for sealed in endpoint.sealed_secrets[: 1 if is_over else None]]
         except ConfigurationError as error:
             log.error("webhook.secret_not_opened", endpoint=endpoint.id, error=str(error))  # noqa: TRY400
             return []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -190,9 +191,9 @@ def test_both_secrets_sign_while_one_replaces_the_other(feed: Feed, books: OdooB
         [facts] = odoo.call("fusion.billing.service", "read", [service], ["webhook_secret"])
         return str(facts["webhook_secret"])
 
-    def opened() -> list[str]:
+    def opened(now: datetime | None = None) -> list[str]:
         [endpoint] = feed.catalog(Endpoint, books.service)
-        return Secrets(feed.settings).of(endpoint)
+        return Secrets(feed.settings).of(endpoint, now)
 
     old = secret()
     with feed.running() as ready:
@@ -202,6 +203,8 @@ def test_both_secrets_sign_while_one_replaces_the_other(feed: Feed, books: OdooB
         new = secret()
         assert new != old
         wait_until(lambda: opened() == [new, old], WITHIN_S, "both secrets")
+        assert opened(datetime.now(UTC) + timedelta(hours=23)) == [new, old]
+        assert opened(datetime.now(UTC) + timedelta(hours=25)) == [new], "even if nobody tells that it is over"
         now_s = int(time.time())
         headers = headers_of(Attempt("evt_1", "invoice.paid", b"{}", 1, now_s), opened())
         for live in (new, old):

@@ -104,8 +104,7 @@ def browsing(chromium: str, folder: Path) -> Iterator[Page]:
     from_browser, its_output = os.pipe()
     words = ["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars", "--disable-gpu"]
     words += [f"--user-data-dir={folder}", "--disable-dev-shm-usage", "--disable-background-networking", "--lang=en-US"]
-    if os.geteuid() == 0:
-        words.append("--no-sandbox")  # as root it would not start otherwise; it shows our own pages only
+    words.append("--no-sandbox")  # root and containers have none, and it shows our own pages only
     # Chromium reads file 3 and writes file 4. Not sh, some of which know only files 0 to 9.
     argv = ["bash", "-c", f'exec "$@" 3<&{its_input} 4>&{its_output}', "bash", chromium, *words]
     log = (folder / "log").open("wb")

@@ -55,6 +55,7 @@ class FusionBillingApi(models.AbstractModel):
                     "service": service.code,
                     "url": service.webhook_url,
                     "secrets": service._fc_secrets(),
+                    "former_secret_until": service._fc_former_secret_until(),
                     "event_types": sorted(service.event_type_ids.mapped("code")),
                     "active": service.active,
                 }

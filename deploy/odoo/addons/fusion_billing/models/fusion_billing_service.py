@@ -6,6 +6,8 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
+from ..lib.times import format_instant
+
 SECRET_GROUPS = "fusion_billing.group_manager,fusion_billing.group_pipeline"
 STAND_IN_AUTHOR = "development stand-in"
 
@@ -153,6 +155,11 @@ class FusionBillingService(models.Model):
         until = self.former_webhook_secret_until
         former = self.former_webhook_secret if until and until > fields.Datetime.now() else None
         return [secret for secret in (self.webhook_secret, former) if secret]
+
+    def _fc_former_secret_until(self):
+        """Return when the second of the live secrets ends, as RFC 3339, or None where there is one only."""
+        self.ensure_one()
+        return format_instant(self.former_webhook_secret_until) if len(self._fc_secrets()) > 1 else None
 
     def _fc_key_hashes(self):
         """Return the hashes of the live keys, the newest first."""

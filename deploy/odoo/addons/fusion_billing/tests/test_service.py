@@ -61,10 +61,13 @@ class TestService(FusionBillingCase):
         old = self.service.webhook_secret
         self.service.action_rotate_webhook_secret()
         self.assertEqual(self._catalog("endpoint")["secrets"], [self.service.webhook_secret, old])
+        until = self.service.former_webhook_secret_until.isoformat() + "Z"
+        self.assertEqual(self._catalog("endpoint")["former_secret_until"], until)
         self.service.former_webhook_secret_until = fields.Datetime.now() - timedelta(seconds=1)
         self.env["fusion.billing.service"]._cron_fc_expire_secrets()
         self.assertFalse(self.service.former_webhook_secret)
         self.assertEqual(len(self._catalog("endpoint")["secrets"]), 1)
+        self.assertIsNone(self._catalog("endpoint")["former_secret_until"])
 
     def test_events_are_filtered_by_their_types(self):
         self.service.webhook_url = "https://app.example/hook"

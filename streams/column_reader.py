@@ -9,7 +9,7 @@ from schemas.wire import checks, fast
 from schemas.wire.lazy import LazyBatch, LazyColumns, check_columns, check_strings
 from streams import json_columns
 from streams.records import LogRecord
-from streams.store.counters import CounterArrays, merged, recoded
+from streams.store.counters import CounterArrays, Integers, merged, recoded
 from streams.store.fixed_point import WHOLE_MAX
 
 _NONE = np.empty(0, np.uint8)
@@ -23,7 +23,8 @@ class ColumnReader:
     def __init__(self, size_bytes: int, counters_max: int) -> None:
         room = size_bytes // _COUNTER_BYTES_MIN + 1
         self._counters_max = counters_max
-        self._owners: dict[tuple[str, str], int] = {}
+        self._service = ""
+        self._names: dict[str, int] = {}
         self._metrics: dict[str, int] = {}
         self._periods: dict[tuple[int, int], int] = {}
         self._out = tuple(np.empty(room, np.int64) for _ in range(6))
@@ -44,9 +45,12 @@ class ColumnReader:
         if columns is UNSET:
             raise ValueError("not in columns")
         check_columns(batch, columns)
+        if batch.service != self._service:
+            self._cut()
+            self._service, self._names = batch.service, {}
         if not value.isascii():
             value.decode()  # The decoder looks into no string that it skips.
-        count, end = self._read(batch, columns)
+        count, end = self._read(columns)
         if count < 0:
             # Fractions, texts with escapes: ordinary, but nothing for the compiled reader.
             self._cut()
@@ -66,7 +70,7 @@ class ColumnReader:
         self._cut()
         return merged(self._parts)
 
-    def _read(self, batch: LazyBatch, columns: LazyColumns) -> tuple[int, int]:
+    def _read(self, columns: LazyColumns) -> tuple[int, int]:
         raws = (
             _bytes(columns.subscription),
             _bytes(columns.metric),
@@ -76,13 +80,21 @@ class ColumnReader:
             _bytes(columns.keys),
         )
         maps = (
-            recoded([(batch.service, name) for name in columns.subscriptions], self._owners),
+            self._owner_numbers(columns.subscriptions),
             recoded(columns.metrics, self._metrics),
             recoded([checks.interval(start, end) for start, end in columns.periods], self._periods),
         )
         out = (*self._out, self._keys)
         found: tuple[int, int] = json_columns.read_columns(raws, maps, WHOLE_MAX, out, self._size, self._bytes)
         return found
+
+    def _owner_numbers(self, names: list[str]) -> Integers:
+        """Return each name's number; those that are new are checked."""
+        known = len(self._names)
+        numbers = recoded(names, self._names)
+        if len(self._names) > known:
+            checks.check_ids(list(self._names)[known:])
+        return numbers
 
     def _cut(self) -> None:
         """Make what was read since the last cut a part of its own."""
@@ -93,7 +105,7 @@ class ColumnReader:
         )
         self._parts.append(
             CounterArrays(
-                owners=list(self._owners),
+                owners=[(self._service, name) for name in self._names],
                 metrics=list(self._metrics),
                 periods=list(self._periods),
                 owner=owner,

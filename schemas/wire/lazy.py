@@ -76,11 +76,10 @@ read = msgspec.json.Decoder(LazyBatch).decode
 
 
 def check_columns(batch: LazyBatch, columns: LazyColumns) -> None:
-    """Check everything about a batch in columns that is not raw."""
+    """Check everything about a batch in columns that is not raw, but for the subscriptions."""
     _check_top(batch.service, batch.schema_version)
     if batch.counters is not UNSET:
         raise ValueError("both forms")
-    checks.check_ids(columns.subscriptions)
     for metric in columns.metrics:
         checks.code(metric)
 

@@ -29,8 +29,9 @@ _ROWS_MIN = 4096
 _GROWTH = 1.5
 _LOAD_MAX = 0.7
 _NO_SLOTS = np.zeros(1, np.uint32)
-# Twice as many slots have room for as many new rows as there are; at four moved for each new one, all are in time.
-_MOVED_PER_ROW = 4
+# Twice as many slots have room for as many new rows as there are; at two moved for each new one, all are in time. Each
+# may touch a page of the new index for the first time, which is most of what a step of growth costs.
+_MOVED_PER_ROW = 2
 _MOVED_MIN = 8192
 
 

@@ -31,6 +31,7 @@ from streams.state import Neighbours, PartitionState
 from streams.store.partition_store import PartitionStore
 
 _LAST_FLUSH_WITHIN_S = 10.0
+_CANCEL_AGAIN_AFTER_S = 0.5
 
 log = structlog.get_logger()
 
@@ -85,10 +86,13 @@ class PartitionWorker:
 
     async def pause(self) -> None:
         """Stop publishing and give up the transactional id; the store stays in memory."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        tasks, self._tasks = self._tasks, []
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Once may not be enough: a cancellation that meets aiokafka closing a consumer is swallowed there.
+            _, pending = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_AFTER_S)
+            tasks = list(pending)
         await self._publisher.close()
         log.info("partition.paused", partition=self.partition, next_offset=self.next_offset)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from schemas.errors import BrokerUnavailable, OwnershipLost
 from schemas.settings import Settings
@@ -41,5 +41,5 @@ def translated() -> Iterator[None]:
         yield
     except ProducerFenced as error:
         raise OwnershipLost("another producer has taken this partition's id") from error
-    except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+    except (KafkaError, IllegalOperation, OSError, TimeoutError, AssertionError) as error:
         raise BrokerUnavailable(f"Kafka: {error!r}", RETRY_AFTER_S) from error

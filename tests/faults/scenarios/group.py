@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tests.faults.load import under_load
@@ -36,24 +37,24 @@ def a_paused_owner_is_shut_out(rig: Rig) -> None:
     """Paused with older values in its hands until another worker has its partitions: its word is void."""
     lab, first, second = rig.lab, rig.victim("meter-a"), rig.victim("meter-b")
     for _ in range(rig.times):
-        with running(first, may_fail=True):
+        with ExitStack() as at_work:
+            at_work.enter_context(running(first, may_fail=True))
             with under_load(lab):
                 first.wait_for_more("snapshot.written", lab.partitions)
                 first.arm(("publish.derived", "stop", 1))
                 first.wait_until_hit()
                 opened = second.count("partition.opened")
-                second.start()
+                at_work.enter_context(running(second, may_fail=True))
                 second.wait_for("partition.opened", opened + lab.partitions)
                 lab.pass_records(100)
-            with running(second, may_fail=True):
-                lab.wait_until_quiet()
-                # The new owner's values are out. If the old one still gets its own out, that is the last it does.
-                first.arm(("transaction.committed", "kill", 1))
-                first.let_go()
-                first.resume()
-                first.wait_for_end()
-                first.disarm()
-                rig.judge()
+            lab.wait_until_quiet()
+            # The new owner's values are out. If the old one still gets its own out, that is the last it does.
+            first.arm(("transaction.committed", "kill", 1))
+            first.let_go()
+            first.resume()
+            first.wait_for_end()
+            first.disarm()
+            rig.judge()
 
 
 def workers_join_and_leave(rig: Rig) -> None:

@@ -1,5 +1,7 @@
 """One partition at work: order of steps, gaps, marks and acknowledgements, catalog changes, snapshots."""
 
+import asyncio
+import contextlib
 from datetime import date
 from pathlib import Path
 
@@ -240,3 +242,22 @@ async def test_closing_while_the_broker_is_away_keeps_the_marks(desk: Desk) -> N
     desk.publisher.is_down = False
     await desk.restart()
     assert await desk.totals() == ["1"]
+
+
+async def test_a_swallowed_cancellation_does_not_hold_up_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Kafka's client makes of one cancellation, it does not make of all."""
+    await desk.worker.open()
+    waiting = asyncio.Event()
+
+    async def reconnect(_self: object) -> int:
+        waiting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(type(desk.publisher), "reconnect", reconnect)
+    desk.worker.start(lambda work, name: asyncio.create_task(work, name=name))
+    async with asyncio.timeout(30):
+        await waiting.wait()
+        await desk.worker.pause()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from streams.failpoints import failpoint
 from streams.store import published
 from streams.store.aggregates import AggregateKey, Aggregates
+from streams.store.aside import discard_aside
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
@@ -139,6 +140,7 @@ def write(image: Image, directory: Path) -> Path:
     _sync_directory(directory)
     for old in sorted(directory.glob(f"*{_SUFFIX}"))[:-KEPT]:
         old.unlink()
+    discard_aside(directory)
     failpoint("snapshot.pruned")
     return path
 

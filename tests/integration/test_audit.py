@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from schemas.errors import ConfigurationError
+from streams.store.directory_lock import held
 from tests.faults.meter_lab import MeterLab, open_lab, running, under_load
 from tests.faults.reference_model import SERVICE
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 START = "2026-07-01T00:00:00Z"
 WITHIN_S = 60.0
@@ -140,3 +142,50 @@ def test_trace_tells_the_fate_of_every_value(lab: MeterLab) -> None:
     assert {each["key"]: each["quantity"] for each in back["counters"]} == {"a": "700", "stray": "50"}
     assert {each["key"] for each in back["displaced"]} == {"a", "moves"}
     assert command(lab, "trace", "nowhere", "--no-odoo")[0] == 1
+
+
+def test_rebuild_gives_the_same_totals_and_snapshots_verify_finds_a_flipped_bit(lab: MeterLab) -> None:
+    """Rebuild refuses a directory in use, puts snapshots aside, and they are gone once the new store is saved."""
+    worker = lab.worker()
+    with running(worker):
+        lab.publish_counters(counter("a", "1500"), counter("b", "20"))
+        for unknown in (counter("x", "3", metric="unheard"), counter("c", "700", subscription="nobody")):
+            value = json.dumps({"service": SERVICE, "counters": [unknown]}).encode()
+            lab.publish(value, key=f"{SERVICE}/{unknown['subscription']}")
+        lab.publish_counters(counter("d", "700", subscription="s1"))
+        worker.wait_for("snapshot.written")
+        wait_until(lambda: lab.latest("totals.v1").get(f"maps/s1/calls/{START}"), WITHIN_S, "the last total")
+        assert worker.stop() == 0
+    before = lab.latest("totals.v1")
+
+    code, known = command(lab, "snapshots", "verify")
+    assert (code, {each["problem"] for each in known}) == (0, {None})
+    path = Path(known[0]["path"])
+    raw = bytearray(path.read_bytes())
+    raw[-20] ^= 1
+    path.write_bytes(raw)
+    code, found = command(lab, "snapshots", "verify")
+    assert code == 1
+    assert [each["path"] for each in found if each["problem"]] == [str(path)]
+    assert command(lab, "snapshots", "list")[0] == 0
+
+    code, found = command(lab, "waiting")
+    assert {(each["subscription"], each["metric"]): (each["total"], each["missing"]) for each in found} == {
+        ("s0", "unheard"): ("3", ["unknown metric"]),
+        ("nobody", "calls"): ("700", ["unknown subscription"]),
+    }
+
+    directory = Path(worker.variables["FUSION_METER_DATA_DIR"])
+    with held(directory), pytest.raises(ConfigurationError, match="in use"):
+        CliRunner().invoke(app, ["rebuild", "--all", "--yes"], env=worker.variables, catch_exceptions=False)
+    result = CliRunner().invoke(app, ["rebuild", "--all", "--yes"], env=worker.variables, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert {each.parent.name for each in worker.snapshots()} == {"aside"}
+    with running(worker):
+        lab.publish_counters(counter("e", "1", subscription="s1"))
+        wait_until(lambda: not list(directory.rglob("aside")), WITHIN_S, "new snapshots in the place of the old ones")
+        assert worker.stop() == 0
+    after = lab.latest("totals.v1")
+    assert {key: value["quantity"] for key, value in after.items()} == {
+        key: value["quantity"] for key, value in before.items()
+    } | {f"maps/s1/calls/{START}": "701"}

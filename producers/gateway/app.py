@@ -6,12 +6,14 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from producers.gateway.catalog import CatalogView
-from producers.gateway.errors import ApiError, ErrorCode, too_large, unavailable
+from producers.gateway.errors import ApiError, Detail, ErrorCode, invalid, too_large, unavailable
 from producers.gateway.intake import UsageIntake
+from producers.gateway.invoice_routes import router as invoice_router
 from producers.gateway.key_uses import KeyUses
 from producers.gateway.observer import Observer
 from producers.gateway.odoo import OdooCalls
@@ -54,6 +56,7 @@ def create_app(
         key_uses=key_uses or KeyUses(),
     )
     app.include_router(router)
+    app.include_router(invoice_router)
     app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]
     app.add_middleware(Observer)
     for error, answer in _ANSWERS.items():
@@ -65,6 +68,12 @@ async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ApiError):
         raise error
     return error.response()
+
+
+async def _answer_bad_parameter(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return invalid([Detail(field=str(bad["loc"][-1]), message=bad["msg"]) for bad in error.errors()]).response()
 
 
 async def _answer_unavailable(_: Request, error: Exception) -> JSONResponse:
@@ -97,6 +106,7 @@ async def _answer_bug(_: Request, __: Exception) -> JSONResponse:
 
 _ANSWERS = {
     ApiError: _answer_api_error,
+    RequestValidationError: _answer_bad_parameter,
     Unavailable: _answer_unavailable,
     RecordTooLarge: _answer_too_large,
     OdooRefused: _answer_odoo_refused,

@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
     UNAUTHORIZED = "unauthorized"  # 401
     NOT_FOUND = "not_found"  # 404
     METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
+    CONFLICT = "conflict"  # 409: the state of the thing does not allow it
     TIMEOUT = "timeout"  # 408: the body did not arrive in time
     TOO_LARGE = "too_large"  # 413
     TOO_MANY_REQUESTS = "too_many_requests"  # 429
@@ -92,6 +93,16 @@ def unauthorized() -> ApiError:
         "a valid API key is required: Authorization: Bearer <key>",
         headers={"WWW-Authenticate": "Bearer"},
     )
+
+
+def not_found(message: str) -> ApiError:
+    """404: the service has no such thing; another service's is as unknown."""
+    return ApiError(404, ErrorCode.NOT_FOUND, message)
+
+
+def conflict(message: str, field: str | None = None) -> ApiError:
+    """409: understood, but the state of things does not allow it; nothing was changed."""
+    return ApiError(409, ErrorCode.CONFLICT, message, [Detail(field=field, message=message)] if field else [])
 
 
 def body_timeout() -> ApiError:

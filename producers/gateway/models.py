@@ -15,7 +15,7 @@ from schemas.usage import COUNTERS_MAX, PROPERTIES_MAX, Counter, Instant, Quanti
 _WHOLE_DIGITS_MAX = 18
 _ID_MAX = 2**31 - 1  # Odoo's ids are 32-bit
 
-_DECIMAL_SCHEMA: dict[str, Any] = {
+DECIMAL_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"^-?[0-9]{1,30}(\.[0-9]{1,18})?$"},
         {"type": "number", "exclusiveMinimum": -1e30, "exclusiveMaximum": 1e30},
@@ -81,7 +81,7 @@ class UsageEvent(Counter):
 
     subscription: AppId = Field(alias="subscription_external_id")
     metric: Code = Field(alias="metric_code")
-    quantity: Annotated[Quantity, WithJsonSchema(_DECIMAL_SCHEMA)]
+    quantity: Annotated[Quantity, WithJsonSchema(DECIMAL_SCHEMA)]
     period_start: Moment
     period_end: Annotated[Instant, WithJsonSchema(_INSTANT_SCHEMA | {"description": "not before period_start"})]
     idempotency_key: AppId
@@ -127,7 +127,7 @@ class SubscriptionLine(BaseModel):
     """A recurring product on the subscription."""
 
     product_id: OdooId
-    quantity: Annotated[Quantity, WithJsonSchema(_DECIMAL_SCHEMA)]
+    quantity: Annotated[Quantity, WithJsonSchema(DECIMAL_SCHEMA)]
 
 
 class SubscriptionRequest(BaseModel):

@@ -7,10 +7,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from producers.gateway.invoice_models import CreditNoteRequest
 from producers.gateway.models import CustomerRequest, SubscriptionRequest, UsageRequest
 
 _REF = "#/components/schemas/{model}"
-_REQUESTS: tuple[type[BaseModel], ...] = (CustomerRequest, SubscriptionRequest, UsageRequest)
+_REQUESTS: tuple[type[BaseModel], ...] = (CreditNoteRequest, CustomerRequest, SubscriptionRequest, UsageRequest)
 
 
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
@@ -26,5 +27,15 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         _, requests = models_json_schema([(model, "validation") for model in _REQUESTS], ref_template=_REF)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(requests["$defs"])
+        _without_422(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _without_422(document: dict[str, Any]) -> None:
+    """Take out the framework's own answer to a bad parameter: here that is a 400 like any other."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from producers.gateway.catalog import CatalogView
@@ -60,3 +60,6 @@ async def service_of(
 
 
 CallingService = Annotated[str, Depends(service_of)]
+
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+"""The header `Idempotency-Key`: the same request under the same key is carried out once."""

@@ -29,6 +29,29 @@ def _subscriptions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**state, "external_id": row["external_id"] or "1"} for row in rows]
 
 
+INVOICE = {
+    "id": 1,
+    "number": "INV/2026/1",
+    "type": "invoice",
+    "state": "posted",
+    "payment_state": "not_paid",
+    "service": "maps",
+    "subscription": "sub-1",
+    "customer": "acme",
+    "created_at": "2026-08-01T00:00:00Z",
+    "invoice_date": "2026-08-01",
+    "due_date": "2026-08-31",
+    "currency": "CAD",
+    "amount_untaxed": "100.00",
+    "amount_tax": "13.00",
+    "amount_total": "113.00",
+    "amount_due": "113.00",
+    "reversed_invoice_id": None,
+    "request_id": None,
+}
+ONE_INVOICE = {"status": "ok", "invoice": INVOICE | {"lines": []}}
+
+
 def _app(odoo: OdooCalls) -> FastAPI:
     catalog = CatalogView()
     service = Service(id=1, code="maps", name="Maps", api_key_hashes=(hashlib.sha256(KEY.encode()).hexdigest(),))
@@ -37,19 +60,39 @@ def _app(odoo: OdooCalls) -> FastAPI:
 
 
 OPERATIONS = [
+    ("DELETE", "/api/billing/v1/subscriptions/{external_id}"),
     ("GET", "/api/billing/v1/health"),
+    ("GET", "/api/billing/v1/invoices"),
+    ("GET", "/api/billing/v1/invoices/{invoice_id}"),
+    ("GET", "/api/billing/v1/invoices/{invoice_id}/pdf"),
     ("GET", "/api/billing/v1/plans"),
+    ("POST", "/api/billing/v1/credit-notes"),
     ("POST", "/api/billing/v1/customers"),
+    ("POST", "/api/billing/v1/invoices/{invoice_id}/retry"),
+    ("POST", "/api/billing/v1/invoices/{invoice_id}/void"),
     ("POST", "/api/billing/v1/subscriptions"),
     ("POST", "/api/billing/v1/usage"),
 ]
-WITH_BODY = [(method, path) for method, path in OPERATIONS if method == "POST"]
+WITH_BODY = [(method, path) for method, path in OPERATIONS if method == "POST" and "{" not in path]
 
 
 @pytest.fixture(scope="module")
 def schema() -> Iterator[Any]:
     """Return the app's document, served in process, its neighbours in memory."""
-    transport = FakeOdooTransport({"fc_upsert_customers": _customers, "fc_create_subscriptions": _subscriptions})
+    pdf = {"status": "ok", "name": "INV.pdf", "content": "JVBERi0="}
+    transport = FakeOdooTransport(
+        {
+            "fc_upsert_customers": _customers,
+            "fc_create_subscriptions": _subscriptions,
+            "fc_terminate_subscriptions": _subscriptions,
+            "fc_cancel_subscriptions": _subscriptions,
+            "fc_list_invoices": {"status": "ok", "invoices": [INVOICE], "total": 1},
+            "fc_invoice_pdf": pdf,
+            **dict.fromkeys(
+                ("fc_get_invoice", "fc_void_invoice", "fc_retry_payment", "fc_create_credit_note"), ONE_INVOICE
+            ),
+        }
+    )
     odoo = OdooCalls(lambda: transport)
     app = _app(odoo)
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
@@ -95,6 +138,7 @@ def _mended(value: Any) -> Any:
     mended = {name: _mended(entry) for name, entry in value.items()}
     if "period_start" in mended and "period_end" in mended:
         mended["period_end"] = mended["period_start"]
-    if isinstance(mended.get("quantity"), float):
-        mended["quantity"] = round(mended["quantity"], 6)
+    for name in ("quantity", "amount"):
+        if isinstance(mended.get(name), float):
+            mended[name] = round(mended[name], 6)
     return mended

@@ -173,3 +173,16 @@ async def _get_plans(app: FastAPI, headers: dict[str, str] | None = None) -> htt
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         return await client.get("/api/billing/v1/plans", headers=headers)
+
+
+async def test_a_subscription_without_id_is_made_once_per_idempotency_key(
+    client: httpx.AsyncClient, odoo_transport: FakeOdooTransport
+) -> None:
+    """The key becomes the id, which Odoo holds once per service; an id of the app's own goes before it."""
+    body = {name: value for name, value in SUBSCRIPTION.items() if name != "external_id"}
+    headers = {"Idempotency-Key": "order-2026-0001"}
+    for asked, expected in ((body, "order-2026-0001"), (SUBSCRIPTION, "sub-1")):
+        answer = await client.post("/subscriptions", json=asked, headers=headers)
+        assert answer.json()["external_id"] == expected
+        assert odoo_transport.calls[-1][1]["rows"][0]["external_id"] == expected
+    assert (await client.post("/subscriptions", json=body, headers={"Idempotency-Key": "no space"})).status_code == 400

@@ -13,7 +13,7 @@ import numpy as np
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
 from schemas.usage import COUNTERS_MAX
-from schemas.wire import lazy
+from schemas.wire import checks, lazy
 from streams.column_reader import ColumnReader
 from streams.domain.screening import Metrics, forbids_negative
 from streams.intake import Intake, take_in
@@ -22,7 +22,8 @@ from streams.store.counters import CounterArrays, Integers, encoded, merged, rec
 from streams.store.fixed_point import to_fixed
 from streams.store.screened import negative_names
 
-_Batches = Sequence[tuple[LogRecord, lazy.LazyBatch]]
+_Records = Sequence[LogRecord]
+_Batches = Sequence[lazy.LazyBatch]
 
 
 @dataclass(slots=True)
@@ -55,8 +56,8 @@ def take_in_run(records: Sequence[LogRecord], topic: str, partitions: int, catal
 def _quickly(records: Sequence[LogRecord], partitions: int, catalog: Metrics) -> CounterArrays | None:
     """Return the counters of records in which everything is well and at home; null if there is any doubt."""
     try:
-        batches = [(record, lazy.read(record.value or b"")) for record in records]
-        counters = merged([_arrays(run) for run in _runs(batches)])
+        batches = [lazy.read(record.value or b"") for record in records]
+        counters = merged([_arrays(*run) for run in _runs(records, batches)])
     except (msgspec.DecodeError, ValueError, IndexError, RecursionError):
         return None
     here = records[0].partition
@@ -70,30 +71,29 @@ def _is_forbidden(counters: CounterArrays, catalog: Metrics) -> bool:
     return any(forbids_negative(catalog, service, code) for service, code in negative_names(counters))
 
 
-def _runs(batches: _Batches) -> Iterator[_Batches]:
+def _runs(records: _Records, batches: _Batches) -> Iterator[tuple[_Records, _Batches]]:
     """Cut where columns and objects follow each other."""
-    in_columns = [batch.columns is not msgspec.UNSET for _, batch in batches]
     start = 0
-    for _, group in itertools.groupby(in_columns):
+    for _, group in itertools.groupby([batch.columns is msgspec.UNSET for batch in batches]):
         end = start + len(list(group))
-        yield batches[start:end]
+        yield records[start:end], batches[start:end]
         start = end
 
 
-def _arrays(run: _Batches) -> CounterArrays:
-    if run[0][1].columns is msgspec.UNSET:
-        return _from_rows(run)
-    reader = ColumnReader(sum(len(record.value or b"") for record, _ in run), COUNTERS_MAX)
-    for record, batch in run:
+def _arrays(records: _Records, batches: _Batches) -> CounterArrays:
+    if batches[0].columns is msgspec.UNSET:
+        return _from_rows(records, batches)
+    reader = ColumnReader(sum([len(record.value or b"") for record in records]), COUNTERS_MAX)
+    for record, batch in zip(records, batches, strict=True):
         reader.add(record, batch)
     return reader.counters()
 
 
-def _from_rows(run: _Batches) -> CounterArrays:
-    rows = lazy.rows_of([record.value or b"" for record, _ in run], [batch for _, batch in run])
+def _from_rows(records: _Records, batches: _Batches) -> CounterArrays:
+    rows = lazy.rows_of([record.value or b"" for record in records], batches)
     owner, owners = _owners(rows)
     metrics: dict[str, int] = {}
-    periods: dict[tuple[int, int], int] = {}
+    periods: dict[tuple[str, str], int] = {}
     keys, key_sizes = encoded(rows.keys)
     quantity, wide = to_fixed(rows.quantities)
     return CounterArrays(
@@ -102,13 +102,13 @@ def _from_rows(run: _Batches) -> CounterArrays:
         period=recoded(rows.periods, periods),
         owners=owners,
         metrics=list(metrics),
-        periods=list(periods),
+        periods=[checks.interval(start, end) for start, end in periods],
         keys=keys,
         key_sizes=key_sizes,
         quantity=quantity,
         wide=wide,
         revision=np.array(rows.revisions, np.int64),
-        source=np.repeat(np.array([record.offset for record, _ in run], np.int64), rows.sizes),
+        source=np.repeat(np.array([record.offset for record in records], np.int64), rows.sizes),
         properties=rows.properties,
     )
 

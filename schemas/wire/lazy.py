@@ -58,14 +58,17 @@ class LazyBatch(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Counters of a run of records, one list per field; `services` and `sizes` have an entry for each record."""
+    """Counters of a run of records, one list per field; `services` and `sizes` have an entry for each record.
+
+    All is checked but the periods, which stay text: few of them are different.
+    """
 
     services: list[str]
     sizes: list[int]
     subscriptions: list[str]
     metrics: list[str]
     quantities: Sequence[int | Decimal]
-    periods: list[tuple[int, int]]
+    periods: list[tuple[str, str]]
     keys: list[str]
     revisions: list[int]
     properties: list[Properties | None] | None
@@ -98,29 +101,38 @@ def check_strings(value: bytes, batch: LazyBatch, columns: LazyColumns, size: in
 
 def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
     """Return the counters of a run of batches of objects, checked together."""
-    for service, version in {(batch.service, batch.schema_version) for batch in batches}:
+    versions = [batch.schema_version for batch in batches]
+    services = [batch.service for batch in batches]
+    for service, version in set(zip(services, versions, strict=True)):
         _check_top(service, version)
-    if any(batch.counters is UNSET or batch.columns is not UNSET for batch in batches):
+    counters = [batch.counters for batch in batches if batch.counters is not UNSET and batch.columns is UNSET]
+    if len(counters) != len(batches):
         raise ValueError("neither form, or both")
-    rows = [row for batch in batches for row in batch.counters]  # type: ignore[union-attr]
-    sizes = [len(batch.counters) for batch in batches]  # type: ignore[arg-type]
+    rows = [row for each in counters for row in each]
+    sizes = list(map(len, counters))
     if not (min(sizes) >= 1 and max(sizes) <= COUNTERS_MAX):
         raise ValueError("too few or too many counters")
+    revisions = [row.revision for row in rows]
+    properties = [row.properties for row in rows]
+    quantities = [row.quantity for row in rows]
     found = Rows(
-        services=[batch.service for batch in batches],
+        services=services,
         sizes=sizes,
         subscriptions=[row.subscription for row in rows],
         metrics=[row.metric for row in rows],
-        quantities=checks.quantities([row.quantity for row in rows]),
-        periods=[checks.interval(row.period_start, row.period_end) for row in rows],
+        quantities=checks.quantities(quantities),
+        periods=[(row.period_start, row.period_end) for row in rows],
         keys=[row.idempotency_key for row in rows],
-        revisions=[0 if row.revision is UNSET else row.revision for row in rows],
-        properties=checks.properties([row.properties or None for row in rows], len(rows)),
+        revisions=[0 if revision is UNSET else revision for revision in revisions],
+        properties=checks.properties([each or None for each in properties], len(rows)),
     )
     joined = b"".join(values)
     if not joined.isascii():
         joined.decode()  # Values end where a character ends, as they are JSON objects: all are UTF-8, or one is not.
-    if not holds_only(joined, _strings(batches, rows, found)):
+    optional = [*versions, *revisions, *properties]
+    names = 2 * len(batches) + 6 * len(rows) + len(optional) - optional.count(UNSET)
+    texts = len(batches) + 5 * len(rows) + list(map(type, quantities)).count(str) + _texts(found.properties or ())
+    if not holds_only(joined, names + texts):
         raise ValueError("a field may occur twice, or there are others")
     checks.check_ids(found.subscriptions)
     checks.check_ids(found.keys)
@@ -128,15 +140,6 @@ def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
     for metric in set(found.metrics):
         checks.code(metric)
     return found
-
-
-def _strings(batches: Sequence[LazyBatch], rows: Sequence[LazyRow], found: Rows) -> int:
-    """Return how many strings, names included, batches of objects have that hold nothing else."""
-    versions = sum([batch.schema_version is not UNSET for batch in batches])
-    revisions = sum([row.revision is not UNSET for row in rows])
-    properties = sum([row.properties is not UNSET for row in rows]) + _texts(found.properties or ())
-    quantities = sum([type(row.quantity) is str for row in rows])
-    return 3 * len(batches) + versions + 11 * len(rows) + revisions + properties + quantities
 
 
 def _check_top(service: str, version: int | UnsetType) -> None:

@@ -18,7 +18,7 @@ WHOLE_MAX = _FIXED_MAX // _SCALE
 
 def to_fixed(quantities: Sequence[int | Decimal]) -> tuple[NDArray[np.int64], dict[int, Decimal]]:
     """Return the quantities times 10^6, and by position those that do not fit (there the array holds `WIDE`)."""
-    if all(type(quantity) is int for quantity in quantities):
+    if set(map(type, quantities)) == {int}:
         whole = np.array(quantities, dtype=object if _any_huge(quantities) else np.int64)
         if whole.dtype == np.int64 and whole.size and abs(whole.min()) <= WHOLE_MAX and abs(whole.max()) <= WHOLE_MAX:
             return whole * _SCALE, {}

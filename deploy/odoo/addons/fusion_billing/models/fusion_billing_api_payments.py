@@ -34,12 +34,21 @@ class FusionBillingApi(models.AbstractModel):
             return refused
         [(move, transaction)] = attempts
         if transaction.state == "draft":
-            # Kept before the provider is asked: what happens from here on must not be forgotten with this call.
-            self._fc_commit()
-            transaction._charge_with_token()
+            self._fc_ask(transaction)
         if transaction.state == "done" and not transaction.is_post_processed:
             self._fc_post_process(transaction)
         return {"status": "ok", **api_su._fc_told(move), "payment_state": transaction.state}
+
+    @api.model
+    def _fc_ask(self, transaction):
+        """Ask the payment provider, unless another call does so at this moment: that one is told to come again."""
+        # Kept before the provider is asked: what happens from here on must not be forgotten with this call.
+        self._fc_commit()
+        # The commit gave up the lock on the invoice; a provider that takes its time is waited for under this one.
+        transaction.lock_for_update(allow_referencing=True)
+        transaction.invalidate_recordset(["state"])
+        if transaction.state == "draft":
+            transaction._charge_with_token()
 
     @api.model
     def _fc_attempt(self, service, invoice_id, request_id):

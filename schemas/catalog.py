@@ -100,6 +100,24 @@ class Tier(BaseModel):
     flat_fee: Quantity = Decimal(0)
 
 
+class ThresholdKind(StrEnum):
+    """What a threshold's value is compared with."""
+
+    QUANTITY = "quantity"  # the period's total, in units
+    QUOTA_PERCENT = "quota_percent"  # the total as a percentage of the included quota; a quota of 0 has none
+    AMOUNT = "amount"  # the charge's amount for the period, in its currency
+
+
+class Threshold(BaseModel):
+    """When to tell the app that usage has reached a value, once in each billing period."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: Code
+    kind: ThresholdKind
+    value: Positive
+
+
 class Charge(_Record):
     """A price on a metric for the orders of one plan code (or, without one, of one recurrence plan).
 
@@ -124,6 +142,7 @@ class Charge(_Record):
     charge_model: ChargeModel
     currency: str
     tiers: tuple[Tier, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     valid_from: date | None = None
     valid_to: date | None = None
     active: bool = True

@@ -61,11 +61,15 @@ class _Derived(BaseModel):
 
 
 class Total(_Derived):
-    """Value of `billing.totals.v1`: the aggregated quantity of one metric in one billing period."""
+    """Value of `billing.totals.v1`: the aggregated quantity of one metric in one billing period.
+
+    `thresholds`: ``charge/threshold`` of those that have been reached and reported in this period.
+    """
 
     aggregation: Aggregation
     quantity: Exact
     counters: int
+    thresholds: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

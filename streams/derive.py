@@ -7,27 +7,33 @@ from decimal import Decimal, DecimalException
 import structlog
 from pydantic import ValidationError
 
-from schemas.catalog import Charge, ChargeModel, Metric
+from schemas.catalog import Charge, ChargeModel, Metric, Subscription
 from schemas.derived import Overage, Total, Version
 from schemas.errors import InvariantBroken
 from schemas.wire import from_micros
 from streams.domain.catalog import CatalogView, is_invoiced
 from streams.domain.rating import rate
+from streams.domain.thresholds import Crossing, crossings
 from streams.metrics import RATING_FAILURES
 from streams.store.aggregates import UNASSIGNED, AggregateKey
 from streams.store.partition_store import PartitionStore
-from streams.store.published import Billed
+from streams.store.published import Billed, Name, Published
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """Records of one flush, what they bill, and the aggregates that wait for the catalog to know or mend more."""
+    """Records of one flush, what they bill, and the aggregates that wait for the catalog to know or mend more.
+
+    crossings: thresholds that are reached for the first time in their period; reached: all of these, by aggregate.
+    """
 
     totals: list[Total] = field(default_factory=list)
     overages: list[Overage] = field(default_factory=list)
     billed: Billed = field(default_factory=dict)
+    reached: dict[Name, tuple[str, ...]] = field(default_factory=dict)
+    crossings: list[Crossing] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
 
 
@@ -46,30 +52,54 @@ def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, 
             continue
         version = Version(epoch, int(store.aggregates.arrays["changed"][number]), catalog.next_offset)
         total = _total(key, metric, quantities[number], counters, version)
-        derivation.totals.append(total)
-        former = store.published.billed.get(key[:4])
-        # An emptied aggregate ends what was billed on it, and begins nothing.
-        charges = [each for each in _charges(key, former, catalog) if counters or each.code in (former or ())]
-        overages = [overage for charge in charges if (overage := _rated(total, charge)) is not None]
-        derivation.waiting.extend([number] if len(overages) < len(charges) else [])
-        current = {charge.code: charge for charge in charges}
-        overages += [_withdrawn(total, charge) for code, charge in (former or {}).items() if code not in current]
-        derivation.overages.extend(overages)
-        derivation.billed[key[:4]] = current
+        if not _derive_overages(derivation, total, key, store.published, catalog):
+            derivation.waiting.append(number)
     return derivation
 
 
-def _charges(key: AggregateKey, former: Mapping[str, Charge] | None, catalog: CatalogView) -> list[Charge]:
+def _derive_overages(
+    derivation: Derivation, total: Total, key: AggregateKey, published: Published, catalog: CatalogView
+) -> bool:
+    """Add a total and what its charges make of it; tell whether all of them could be rated."""
+    name, former = key[:4], published.billed.get(key[:4])
+    subscription = catalog.subscription(key.service, key.subscription)
+    is_past = subscription is not None and is_invoiced(key.period_end, subscription)
+    # An emptied aggregate ends what was billed on it, and begins nothing.
+    charges = [
+        each
+        for each in _charges(key, former if is_past else None, subscription, catalog)
+        if total.counters or each.code in (former or ())
+    ]
+    rated = [(charge, overage) for charge in charges if (overage := _rated(total, charge)) is not None]
+    current = {charge.code: charge for charge in charges}
+    derivation.overages.extend(overage for _, overage in rated)
+    derivation.overages.extend(
+        _withdrawn(total, charge) for code, charge in (former or {}).items() if code not in current
+    )
+    derivation.billed[name] = current
+    known = published.reached.get(name, ())
+    # What has been invoiced is past: a threshold that the catalog learns of later is not reached there any more.
+    crossed = [] if is_past else list(crossings(total, rated, known))
+    derivation.crossings.extend(crossed)
+    if reached := (*known, *(each.name for each in crossed)):
+        derivation.reached[name] = reached
+        total = total.model_copy(update={"thresholds": reached})
+    derivation.totals.append(total)
+    return len(rated) == len(charges)
+
+
+def _charges(
+    key: AggregateKey, kept: Mapping[str, Charge] | None, subscription: Subscription | None, catalog: CatalogView
+) -> list[Charge]:
     """Return the charges to bill: those that apply now, but for an invoiced period those that it was billed by.
 
     A period that is invoiced keeps the terms it was billed by, whatever has become of charges and plan: late usage
-    changes its total, nothing else does. (`former` null: nothing of it was published yet.)
+    changes its total, nothing else does. (`kept` null: it is open, or nothing of it was published yet.)
     """
-    subscription = catalog.subscription(key.service, key.subscription)
     if subscription is None:
         return []
-    if former is not None and is_invoiced(key.period_end, subscription):
-        return list(former.values())
+    if kept is not None:
+        return list(kept.values())
     return catalog.charges(subscription, key.metric, key.period_start)
 
 

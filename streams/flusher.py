@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
 
 from schemas import topics
 from streams import late_refusals, metrics
 from streams.derive import derive
+from streams.domain.thresholds import Crossing
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher
 from streams.publications import Publications
 from streams.records import Outgoing
 from streams.state import Neighbours, PartitionState
+from streams.threshold_events import event_record, threshold_event
 
 # One transaction carries at most so many aggregates; more of them go out in several, oldest first.
 _AGGREGATES_PER_TRANSACTION = 5_000
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -56,6 +63,7 @@ class Flusher:
             for topic, derived in ((topics.TOTALS, derivation.totals), (topics.OVERAGE, derivation.overages)):
                 name = settings.topic(topic)
                 records += [Outgoing(name, each.key.encode(), each.model_dump_json().encode()) for each in derived]
+            records += [self._event(crossing) for crossing in derivation.crossings]
             failpoint("publish.derived")
             if records:
                 state.positions.update(await self.publisher.publish(records, settled))
@@ -63,6 +71,7 @@ class Flusher:
         late_refusals.settle(state, late)
         failpoint("publish.settled")
         store.published.billed.update(derivation.billed)
+        store.published.reached.update(derivation.reached)
         for number, mark in marked:
             store.aggregates.unmark(number, mark)
         failpoint("publish.cleared")
@@ -71,3 +80,12 @@ class Flusher:
         metrics.WAITING.labels(state.partition).set(len(state.waiting))
         metrics.RECORDS_PUBLISHED.labels("totals").inc(len(derivation.totals))
         metrics.RECORDS_PUBLISHED.labels("overage").inc(len(derivation.overages))
+
+    def _event(self, crossing: Crossing) -> Outgoing:
+        """Return the record that tells of a threshold, once: the total in the same transaction remembers it."""
+        settings, total = self.neighbours.settings, crossing.total
+        subscription = self.neighbours.catalog.subscription(total.service, total.subscription)
+        event = threshold_event(crossing, subscription.customer if subscription else None, datetime.now(UTC))
+        log.info("threshold.reached", event_id=event.id, key=total.key, threshold=crossing.name)
+        metrics.THRESHOLDS_REACHED.inc()
+        return event_record(event, settings.topic(topics.EVENTS))

@@ -16,6 +16,7 @@ PUBLISHED_READ = Gauge("fusion_published_records_read", "derived records read to
 PUBLISHED_UNREADABLE = Counter("fusion_published_unreadable", "records on derived topics that are none of ours")
 HELD = Gauge("fusion_held_aggregates", "totals kept although the log lost their counters", ["partition"])
 REMAKES_REFUSED = Counter("fusion_remakes_refused", "stores kept because the log is too short to make them anew")
+THRESHOLDS_REACHED = Counter("fusion_thresholds_reached", "usage.threshold_reached events published or tried")
 WAITING = Gauge("fusion_waiting_aggregates", "aggregates that the catalog cannot place or rate yet", ["partition"])
 RECORDS_PUBLISHED = Counter("fusion_records_published", "derived records acknowledged by Kafka", ["topic"])
 FLUSH_DURATION = Histogram("fusion_flush_duration_seconds", "one publication of changed aggregates")

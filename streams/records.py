@@ -27,3 +27,4 @@ class Outgoing:
     key: bytes | None
     value: bytes
     partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()

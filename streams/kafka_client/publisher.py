@@ -113,7 +113,9 @@ class FencedPublisher:
         await producer.begin_transaction()
         failpoint("transaction.begun")
         sent = [
-            await producer.send(record.topic, record.value, key=record.key, partition=record.partition)
+            await producer.send(
+                record.topic, record.value, key=record.key, partition=record.partition, headers=record.headers
+            )
             for record in records
         ]
         acknowledged = await asyncio.gather(*sent)

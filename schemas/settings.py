@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     meter_data_dir: Path = Field(Path(".local/data/meter"), description="snapshots; one directory per worker")
     meter_worker_id: str = Field("meter-0", description="stable per worker: static group membership")
     meter_flush_s: float = Field(1, gt=0, description="between two publications of changed totals")
+    meter_memory_budget_mib: int = Field(
+        1024, ge=64, description="alarm when the meter's process is about to need more; nothing is refused"
+    )
     meter_snapshot_s: float = Field(120, gt=0, description="between two snapshots of a partition")
     meter_audit_s: float = Field(3600, ge=0, description="between two rounds of the continuous audit; 0: none")
     meter_audit_share: float = Field(0.1, gt=0, le=1, description="of one core that the continuous audit may take")

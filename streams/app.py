@@ -76,6 +76,10 @@ class _MeterApp(faust.App):  # type: ignore[misc]
         self._meter = meter
         super().__init__(app_id, **options)
 
+    async def _on_agent_error(self, _agent: Any, error: BaseException) -> None:
+        """End the process: left to itself, Faust starts the agent again behind the records on their way to it."""
+        self._meter.fail(error)
+
     async def on_start(self) -> None:
         """Read the catalog first: nothing is rated without it."""
         await self._meter.start()

@@ -11,6 +11,7 @@ import structlog
 from schemas import topics
 from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
+from streams import memory_budget
 from streams.audit_beside import ContinuousAudit
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
@@ -49,6 +50,7 @@ class Meter:
         self._idle: dict[int, PartitionWorker] = {}
         self._tail: asyncio.Task[None] | None = None
         self._audit: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._opened = asyncio.Condition()
 
@@ -71,6 +73,7 @@ class Meter:
         if self._settings.meter_audit_s:
             audit = ContinuousAudit(self._settings, partitions, self._catalog, self._stores)
             self._audit = self._supervised(audit.run(), "audit")
+        self._watch = self._supervised(memory_budget.watch(self._settings.meter_memory_budget_mib << 20), "memory")
         log.info("catalog.read", next_offset=self._catalog.next_offset, partitions=partitions)
 
     async def assign(self, partitions: Iterable[int]) -> None:
@@ -137,10 +140,14 @@ class Meter:
         worker = self._workers.get(partition)
         return None if worker is None else worker.next_offset
 
+    def fail(self, error: BaseException) -> None:
+        """End the process because of an error in whatever feeds the meter: only a restart is a safe way on."""
+        self._on_failure(error)
+
     async def stop(self) -> None:
         """Publish what is dirty, save snapshots and end."""
         async with self._changing:
-            for task in (self._tail, self._audit):
+            for task in (self._tail, self._audit, self._watch):
                 if task is not None:
                     task.cancel()
             for worker in self._workers.values():

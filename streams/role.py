@@ -10,6 +10,7 @@ import structlog
 
 from schemas.settings import Settings
 from streams.app import create_app
+from streams.data_directory import locked
 from streams.meter import Meter
 
 log = structlog.get_logger()
@@ -19,13 +20,13 @@ _EXIT_FAILURE = 1
 
 def run(settings: Settings, announce: Callable[[Callable[[], bool]], None]) -> None:
     """Run until SIGTERM or SIGINT; `announce` is given the readiness check once there is one."""
-    settings.meter_data_dir.mkdir(parents=True, exist_ok=True)
-    _spare_the_collector()
-    meter = Meter(settings, on_failure=_end_process)
-    announce(lambda: meter.is_ready)
-    app = create_app(settings, meter)
-    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARNING")
-    worker.execute_from_commandline()
+    with locked(settings.meter_data_dir):
+        _spare_the_collector()
+        meter = Meter(settings, on_failure=_end_process)
+        announce(lambda: meter.is_ready)
+        app = create_app(settings, meter)
+        worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARNING")
+        worker.execute_from_commandline()
 
 
 def _spare_the_collector() -> None:

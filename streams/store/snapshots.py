@@ -31,6 +31,7 @@ FORMAT = 5
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
+_TEMPORARY = ".tmp"
 _CHECKSUM_BYTES = 16
 _AGGREGATE_PREFIX = "aggregate."
 
@@ -123,17 +124,24 @@ def write(image: Image, directory: Path) -> Path:
     header = msgspec.json.encode(image.header)
     checksum = xxhash.xxh3_128()
     path = directory / f"{image.header.applied_offset:020d}{_SUFFIX}"
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        parts: list[bytes | memoryview] = [_MAGIC, len(header).to_bytes(8, "little"), header]
-        for part in parts + [_bytes(column) for column in image.columns.values()]:
-            file.write(part)
-            checksum.update(part)
-            failpoint("snapshot.begun")
-        file.write(checksum.digest())
-        file.flush()
-        failpoint("snapshot.filled")
-        os.fsync(file.fileno())
+    temporary = path.with_suffix(_TEMPORARY)
+    # What a power cut left half written takes up room that this one may need.
+    for stale in directory.glob(f"*{_TEMPORARY}"):
+        stale.unlink()
+    try:
+        with temporary.open("wb") as file:
+            parts: list[bytes | memoryview] = [_MAGIC, len(header).to_bytes(8, "little"), header]
+            for part in parts + [_bytes(column) for column in image.columns.values()]:
+                file.write(part)
+                checksum.update(part)
+                failpoint("snapshot.begun")
+            file.write(checksum.digest())
+            file.flush()
+            failpoint("snapshot.filled")
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     failpoint("snapshot.synced")
     temporary.replace(path)
     failpoint("snapshot.renamed")

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 
 from schemas.catalog import Aggregation
 from schemas.errors import BrokerUnavailable, ConfigurationError
+from streams import metrics
 from tests.unit.streams.catalogs import charge, metric, plan, subscription, tell
 from tests.unit.streams.desk import Desk
 
@@ -207,18 +212,29 @@ async def test_distinct_values_of_a_metric_that_comes_late(tmp_path: Path) -> No
     assert await desk.totals() == ["3"]
 
 
-async def test_a_full_disk_does_not_stop_the_role(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No snapshot, but the counters go on; the next one is tried again."""
+@contextmanager
+def files_end_at(size_bytes: int) -> Iterator[None]:
+    """The system refuses to let a file of this process grow beyond a size, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_does_not_stop_the_role(desk: Desk) -> None:
+    """No snapshot and nothing half written, but the counters go on, and it is said; the next one is tried again."""
     await desk.worker.open()
     await desk.use("a", 1)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("streams.store.snapshots.write", full)
+    failures = metrics.SNAPSHOT_FAILURES._value.get()
+    # The tests' own output is a file as well.
+    with structlog.testing.capture_logs() as told, files_end_at(256):
         await desk.worker.snapshot()
+    assert [each["event"] for each in told] == ["snapshot.failed"]
     assert await desk.totals() == ["1"]
+    assert metrics.SNAPSHOT_FAILURES._value.get() == failures + 1
+    assert [path for path in desk.settings.meter_data_dir.rglob("*") if path.is_file()] == []
     await desk.worker.snapshot()
     assert len(list(desk.settings.meter_data_dir.rglob("*.snapshot"))) == 1
 

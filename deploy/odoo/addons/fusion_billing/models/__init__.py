@@ -7,6 +7,7 @@ from . import fusion_billing_account_link
 from . import fusion_billing_metric
 from . import fusion_billing_charge
 from . import fusion_billing_charge_tier
+from . import fusion_billing_threshold
 from . import fusion_billing_usage
 from . import fusion_billing_credit
 from . import fusion_billing_webhook

@@ -64,6 +64,7 @@ class FusionBillingCharge(models.Model):
     )
     is_invoiced = fields.Boolean(compute="_compute_is_invoiced", help="Its terms are fixed: make a new version.")
     tier_ids = fields.One2many("fusion.billing.charge.tier", "charge_id", copy=True)
+    threshold_ids = fields.One2many("fusion.billing.threshold", "charge_id", copy=True)
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another charge has this code.")
     _unit_batch_positive = models.Constraint("CHECK (unit_batch > 0)", "The unit batch must be above zero.")
@@ -222,6 +223,11 @@ class FusionBillingCharge(models.Model):
             self.write({})
             self._check_tiers()
 
+    def _fc_thresholds_changed(self):
+        """Thresholds are part of their charge's catalog record: date the charge."""
+        if not self.env.context.get("fc_tiers_with_charge"):
+            self.write({})
+
     def _fc_catalog_value(self):
         """Return the charge's catalog record; prices and quantities as exact decimal strings."""
         self.ensure_one()
@@ -247,6 +253,7 @@ class FusionBillingCharge(models.Model):
                 }
                 for tier in tiers
             ],
+            "thresholds": [threshold._fc_catalog_value() for threshold in self.threshold_ids.sorted("code")],
             "valid_from": self.valid_from and self.valid_from.isoformat() or None,
             "valid_to": self.valid_to and self.valid_to.isoformat() or None,
             "active": self.active,

@@ -77,6 +77,7 @@ class TestAccess(FusionBillingCase):
         self.env["fusion.billing.reconciliation"].create({"service_id": self.service.id, "period": "2026-11"})
         tiers = [(0, 0, {"price_per_unit": 1})]
         self.charge.copy({"code": "tiered", "charge_model": "volume", "tier_ids": tiers})
+        self.charge.threshold_ids = [(0, 0, {"code": "most", "value": 80})]
         self.metric.copy({"code": "own", "service_id": self.service.id})
         own, elsewhere = (
             new_test_user(self.env, login=company.name, groups="fusion_billing.group_user", company_id=company.id)

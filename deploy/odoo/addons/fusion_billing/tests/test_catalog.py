@@ -1,6 +1,10 @@
 from datetime import timedelta
 
+from psycopg2 import IntegrityError
+
+from odoo.exceptions import ValidationError
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from .common import FusionBillingCase
 
@@ -53,6 +57,7 @@ class TestCatalog(FusionBillingCase):
                 "charge_model": "standard",
                 "currency": self.charge.currency_id.name,
                 "tiers": [],
+                "thresholds": [],
                 "valid_from": None,
                 "valid_to": None,
                 "active": True,
@@ -63,6 +68,39 @@ class TestCatalog(FusionBillingCase):
         self.assertEqual(records[f"endpoint/{self.service.id}"]["secrets"], [self.service.sudo().webhook_secret])
         self.assertEqual(records[f"account_link/{link.id}"]["external_id"], "c1")
         self.assertEqual(records[f"metric/{self.metric.id}"]["aggregation"], "sum")
+
+    def test_thresholds_are_part_of_their_charge(self):
+        rows = [{"code": "most", "value": 80}, {"code": "many", "kind": "quantity", "value": 0.5}]
+        self.charge.threshold_ids = [(0, 0, row) for row in rows]
+        shown = [
+            {"code": "many", "kind": "quantity", "value": "0.5"},
+            {"code": "most", "kind": "quota_percent", "value": "80"},
+        ]
+        _page, records = self._catalog()
+        self.assertEqual(records[f"charge/{self.charge.id}"]["thresholds"], shown)
+        self.assertEqual(self.charge.copy({"code": "again"})._fc_catalog_value()["thresholds"], shown)
+        self.env.flush_all()
+        long_ago = "2026-01-01"
+        for change in (
+            lambda: self.charge.threshold_ids[0].write({"value": 7}),
+            lambda: self.charge.threshold_ids[0].unlink(),
+        ):
+            self.env.cr.execute("UPDATE fusion_billing_charge SET write_date = %s", (long_ago,))
+            self.charge.invalidate_recordset()
+            change()
+            self.env.flush_all()
+            self.assertGreater(str(self.charge.write_date), long_ago, "the feed looks for charges by their date")
+
+    def test_a_threshold_has_a_value_and_a_code_of_its_own(self):
+        self.charge.threshold_ids = [(0, 0, {"code": "once", "value": 1})]
+        for row, error in (
+            ({"code": "no", "value": 0}, IntegrityError),
+            ({"code": "no", "value": -1}, IntegrityError),
+            ({"code": "once", "value": 2}, IntegrityError),
+            ({"code": "Nope", "value": 1}, ValidationError),
+        ):
+            with self.subTest(row), mute_logger("odoo.sql_db"), self.assertRaises(error):
+                self.charge.threshold_ids = [(0, 0, row)]
 
     def test_archived_records_are_named_as_inactive(self):
         self.charge.active = False

@@ -51,6 +51,8 @@ class Worker:
     def start(self) -> None:
         """Start it; it may take a while until it works."""
         with self._turn:
+            if self.process is not None and self.process.poll() is None:
+                raise AssertionError(f"{self.name} runs already")
             self.process = self._launch()
             self._is_wanted = True
 

@@ -20,13 +20,11 @@ from tests.integration.sinks_harness import (
     Receiver,
     endpoint,
     event,
-    make_pipeline,
     process,
-    receiving,
     running,
     stop_politely,
 )
-from tests.stack.kafka import Broker, TopicMaker
+from tests.stack.kafka import Broker
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
 
@@ -36,95 +34,84 @@ SUBSCRIPTIONS = 6
 
 
 @pytest.fixture
-def pipeline(kafka_bootstrap: str, topic_prefix: str, topics: TopicMaker) -> Pipeline:
-    """Return fresh topics."""
-    return make_pipeline(kafka_bootstrap, topic_prefix, topics)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Return an app's back end."""
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
 def books(odoo: OdooServer) -> Iterator[OdooBooks]:
     """Return a service of this test's own; Odoo runs again afterwards."""
     yield make_books(odoo, SUBSCRIPTIONS)
     odoo.start()
 
 
-def all_delivered(pipeline: Pipeline, count: int) -> bool:
+def all_delivered(sink_topics: Pipeline, count: int) -> bool:
     """Tell whether so many deliveries are written down as delivered; anything else is shown."""
-    deliveries = pipeline.deliveries()
+    deliveries = sink_topics.deliveries()
     assert len(deliveries) == count, sorted(deliveries)
     left = {name: one for name, one in deliveries.items() if one.state is not DeliveryState.DELIVERED}
     assert left == {}, left
     return True
 
 
-def test_a_delivery_survives_kill_9_in_the_middle_of_an_attempt(pipeline: Pipeline, receiver: Receiver) -> None:
+def test_a_delivery_survives_kill_9_in_the_middle_of_an_attempt(sink_topics: Pipeline, receiver: Receiver) -> None:
     """The receiver has the request, the sink dies before the answer: it comes again, same id, same bytes."""
-    pipeline.publish_endpoint(endpoint(1, f"{receiver.url}/hang"))
-    with process("webhook-sink", pipeline.variables) as child:
-        pipeline.publish_events(event("evt_1"))
+    sink_topics.publish_endpoint(endpoint(1, f"{receiver.url}/hang"))
+    with process("webhook-sink", sink_topics.variables) as child:
+        sink_topics.publish_events(event("evt_1"))
         receiver.wait_for("/hang", 1)
         child.kill()
         child.wait()
     receiver.release.set()
-    with process("webhook-sink", pipeline.variables) as child:
+    with process("webhook-sink", sink_topics.variables) as child:
         first, second = receiver.wait_for("/hang", 2)[:2]
-        wait_until(lambda: all_delivered(pipeline, 1), 30, "it is written down as delivered")
+        wait_until(lambda: all_delivered(sink_topics, 1), 30, "it is written down as delivered")
         assert stop_politely(child) == 0
     assert first.body == second.body
     assert first.event_id == second.event_id == "evt_1"
 
 
-def test_repeated_kills_lose_no_event_and_keep_each_subscriptions_order(pipeline: Pipeline, receiver: Receiver) -> None:
+def test_repeated_kills_lose_no_event_and_keep_each_subscriptions_order(
+    sink_topics: Pipeline, receiver: Receiver
+) -> None:
     """Three kills while events come in and the receiver refuses every now and then."""
-    pipeline.publish_endpoint(endpoint(1, f"{receiver.url}/hook"))
+    sink_topics.publish_endpoint(endpoint(1, f"{receiver.url}/hook"))
     receiver.answers["/hook"] = [(200, {}), (500, {}), (200, {}), (503, {})] * 4
     sent: dict[str, list[str]] = {f"sub-{number}": [] for number in range(4)}
     for turn in range(4):
-        with process("webhook-sink", pipeline.variables) as child:
+        with process("webhook-sink", sink_topics.variables) as child:
             for subscription, ids in sent.items():
                 ids.append(f"{subscription}.{turn}")
-                pipeline.publish_events(event(ids[-1], subscription))
+                sink_topics.publish_events(event(ids[-1], subscription))
             receiver.wait_for("/hook", 4 * (turn + 1) - 2)
             child.kill()
-    with process("webhook-sink", pipeline.variables):
-        wait_until(lambda: all_delivered(pipeline, 16), 60, "all are written down as delivered")
+    with process("webhook-sink", sink_topics.variables):
+        wait_until(lambda: all_delivered(sink_topics, 16), 60, "all are written down as delivered")
     received = list(dict.fromkeys(receiver.ids("/hook")))
     for subscription, ids in sent.items():
         assert [name for name in received if name.startswith(subscription)] == ids
 
 
-def test_a_fan_out_repeated_from_the_start_delivers_nothing_twice(pipeline: Pipeline, receiver: Receiver) -> None:
+def test_a_fan_out_repeated_from_the_start_delivers_nothing_twice(sink_topics: Pipeline, receiver: Receiver) -> None:
     """Its committed offsets are gone (retention, a person): first states come again behind later ones."""
-    pipeline.publish_endpoint(endpoint(1, f"{receiver.url}/hook"))
+    sink_topics.publish_endpoint(endpoint(1, f"{receiver.url}/hook"))
 
     def work(stop: threading.Event, health: Health) -> None:
-        webhook_role.run(pipeline.settings, stop, health)
+        webhook_role.run(sink_topics.settings, stop, health)
 
     with running(work):
-        pipeline.publish_events(*(event(f"evt_{number}") for number in range(3)))
+        sink_topics.publish_events(*(event(f"evt_{number}") for number in range(3)))
         receiver.wait_for("/hook", 3)
-        wait_until(lambda: all_delivered(pipeline, 3), 30, "three delivered")
-    forget_offsets(pipeline)
+        wait_until(lambda: all_delivered(sink_topics, 3), 30, "three delivered")
+    forget_offsets(sink_topics)
     with running(work):
-        pipeline.publish_events(event("evt_3"))
+        sink_topics.publish_events(event("evt_3"))
         receiver.wait_for("/hook", 4)
-        wait_until(lambda: all_delivered(pipeline, 4), 30, "the last word is delivered again")
+        wait_until(lambda: all_delivered(sink_topics, 4), 30, "the last word is delivered again")
     assert receiver.ids("/hook") == ["evt_0", "evt_1", "evt_2", "evt_3"]
 
 
 @pytest.mark.odoo
 def test_odoo_stopped_loses_nothing_and_the_sink_goes_on_by_itself(
-    pipeline: Pipeline, books: OdooBooks, odoo: OdooServer
+    sink_topics: Pipeline, books: OdooBooks, odoo: OdooServer
 ) -> None:
     """Rows wait in Kafka, the sink says it is not ready, lines appear when Odoo is back."""
-    away = Pipeline(pipeline.variables | odoo.variables())
+    away = Pipeline(sink_topics.variables | odoo.variables())
 
     def work(stop: threading.Event, health: Health) -> None:
         odoo_role.run(away.settings, OdooRpcTransport, stop, health)
@@ -144,9 +131,9 @@ def test_odoo_stopped_loses_nothing_and_the_sink_goes_on_by_itself(
 
 
 @pytest.mark.odoo
-def test_kill_9_of_the_odoo_sink_doubles_no_line(pipeline: Pipeline, books: OdooBooks, odoo: OdooServer) -> None:
+def test_kill_9_of_the_odoo_sink_doubles_no_line(sink_topics: Pipeline, books: OdooBooks, odoo: OdooServer) -> None:
     """Killed at whatever point it has reached, three times; the next one ends the work."""
-    killed = Pipeline(pipeline.variables | odoo.variables() | {"FUSION_ODOO_ROWS_PER_CALL": "2"})
+    killed = Pipeline(sink_topics.variables | odoo.variables() | {"FUSION_ODOO_ROWS_PER_CALL": "2"})
     for turn in range(1, 4):
         with process("odoo-sink", killed.variables) as child:
             killed.publish_overage(
@@ -163,13 +150,13 @@ def test_kill_9_of_the_odoo_sink_doubles_no_line(pipeline: Pipeline, books: Odoo
 
 @pytest.mark.odoo
 def test_the_odoo_sink_goes_on_after_kafka_was_killed(
-    broker: Broker, books: OdooBooks, odoo: OdooServer, pipeline: Pipeline
+    broker: Broker, books: OdooBooks, odoo: OdooServer, sink_topics: Pipeline
 ) -> None:
     """Nobody restarts the sink."""
     for topic in TOPICS:
         broker.create_topic(f"k.{topic.name}", 2)
     private = {"FUSION_KAFKA_BOOTSTRAP": broker.bootstrap, "FUSION_TOPIC_PREFIX": "k."}
-    own = Pipeline(pipeline.variables | odoo.variables() | private)
+    own = Pipeline(sink_topics.variables | odoo.variables() | private)
     with process("odoo-sink", own.variables) as child:
         own.publish_overage(books.record("sub-0", "10"))
         books.wait_for_line("sub-0", 10.0)
@@ -180,14 +167,14 @@ def test_the_odoo_sink_goes_on_after_kafka_was_killed(
         assert stop_politely(child) == 0
 
 
-def lines_told(pipeline: Pipeline, count: int) -> None:
+def lines_told(sink_topics: Pipeline, count: int) -> None:
     """Return once lines.v1 has at least so many records."""
-    wait_until(lambda: len(pipeline.lines()) >= count, 60, f"{count} records on lines.v1")
+    wait_until(lambda: len(sink_topics.lines()) >= count, 60, f"{count} records on lines.v1")
 
 
-def forget_offsets(pipeline: Pipeline) -> None:
+def forget_offsets(sink_topics: Pipeline) -> None:
     """Let the fan-out begin at the start again, as if nothing had been committed."""
-    settings = pipeline.settings
+    settings = sink_topics.settings
     consumer = GroupConsumer(settings, settings.topic(EVENTS), f"{settings.topic_prefix}webhook-fanout", 1)
     assigned: set[int] = set()
 

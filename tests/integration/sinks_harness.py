@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
@@ -55,15 +56,19 @@ class Pipeline:
         """Write records of `overage.v1`: key and value."""
         self._publish(OVERAGE, [Outgoing(key, value) for key, value in records])
 
-    def publish_endpoint(self, endpoint: Endpoint) -> None:
-        """Let the catalog tell an endpoint."""
-        self._publish(CATALOG, [Outgoing(catalog_key(endpoint), endpoint.model_dump_json().encode())])
+    def publish_endpoint(self, *endpoints: Endpoint) -> None:
+        """Let the catalog tell endpoints."""
+        self._publish(CATALOG, [Outgoing(catalog_key(one), one.model_dump_json().encode()) for one in endpoints])
 
     def publish_events(self, *events: LifecycleEvent) -> None:
         """Write lifecycle events in this order."""
-        for event in events:
-            key = usage_key(event.service, event.subscription or event.customer or "")
-            self._publish(EVENTS, [Outgoing(key, event.model_dump_json().encode())])
+        keys = [usage_key(event.service, event.subscription or event.customer or "") for event in events]
+        documents = [event.model_dump_json().encode() for event in events]
+        self._publish(EVENTS, [Outgoing(key, document) for key, document in zip(keys, documents, strict=True)])
+
+    def publish_raw_event(self, value: bytes) -> None:
+        """Write any value as an event."""
+        self._publish(EVENTS, [Outgoing(usage_key("nexamaps", "sub-1"), value)])
 
     def publish_garbage(self, topic: Topic) -> None:
         """Write a record nobody can read."""
@@ -78,6 +83,21 @@ class Pipeline:
         return {
             delivery.event_id: delivery for delivery in self._read(DELIVERIES, Delivery, lambda key: key[:1] != b":")
         }
+
+    def deliveries_of(self, event_id: str) -> dict[int, Delivery]:
+        """The last state of an event's delivery to each endpoint."""
+        found = self._read(DELIVERIES, Delivery, lambda key: key[:1] != b":")
+        return {delivery.endpoint_id: delivery for delivery in found if delivery.event_id == event_id}
+
+    def raw_records(self) -> Iterator[bytes]:
+        """All that was ever written on all topics: keys, values and headers."""
+        for topic in TOPICS:
+            reader = TopicReader(self.settings, self.settings.topic(topic))
+            try:
+                for record in reader.read_to_end():
+                    yield b" ".join([record.key or b"", record.value or b"", *(value for _, value in record.headers)])
+            finally:
+                reader.close()
 
     def statuses(self) -> dict[int, EndpointStatus]:
         """The last status of each endpoint that has one."""
@@ -150,12 +170,15 @@ def running(role: Callable[[threading.Event, Health], None]) -> Iterator[Health]
 
 
 @contextmanager
-def process(role: str, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a role as the process it is in production; killed at the end, its log shown if the block fails."""
+def process(role: str, variables: dict[str, str], log_path: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a role as the process it is in production; killed at the end, its log shown if the block fails.
+
+    `log_path`: keep the log there.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FUSION_")}
     command = [sys.executable, "-c", "from deploy.cli import main; main()", role]
-    with TemporaryFile() as log:
-        child = subprocess.Popen(command, cwd=REPOSITORY, env=inherited | variables, stderr=log)
+    with TemporaryFile() if log_path is None else log_path.open("a+b") as log:
+        child = subprocess.Popen(command, cwd=REPOSITORY, env=inherited | variables, stdout=log, stderr=log)
         try:
             yield child
         except BaseException:

@@ -142,6 +142,16 @@ def test_an_event_that_no_receiver_could_read_is_settled_without_delivery(data: 
     assert all(len(one.value or b"") < 1_000_000 for one in publisher.records)
 
 
+@pytest.mark.parametrize("name", ["a b", "a\r\nX-Evil: 1", "é", "\x00", "a\n"])
+@pytest.mark.parametrize("field", ["id", "type"])
+def test_an_event_whose_id_or_type_cannot_stand_in_a_header_is_settled_without_delivery(field: str, name: str) -> None:
+    """It could never be sent, and must not hold up its subscription until it is dead (F24)."""
+    publisher = PartitionedPublisher()
+    fields = json.loads(event_record(1).value or b"") | {field: name}
+    list(fan_out(1, publisher).write([event_record(1, json.dumps(fields).encode()), event_record(2)]))
+    assert [one.key for one in publisher.records] == ["evt_2:0"]
+
+
 def test_odd_but_valid_numbers_and_texts_keep_their_bytes() -> None:
     """Long integers, minus zero and NUL are JSON (F24)."""
     publisher = PartitionedPublisher()

@@ -28,7 +28,12 @@ from tests.stack.kafka import Broker
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 SUBSCRIPTIONS = 6
 

@@ -86,8 +86,11 @@ class Pipeline:
 
     def deliveries_of(self, event_id: str) -> dict[int, Delivery]:
         """The last state of an event's delivery to each endpoint."""
-        found = self._read(DELIVERIES, Delivery, lambda key: key[:1] != b":")
-        return {delivery.endpoint_id: delivery for delivery in found if delivery.event_id == event_id}
+        return {one.endpoint_id: one for one in self.all_deliveries() if one.event_id == event_id}
+
+    def all_deliveries(self) -> list[Delivery]:
+        """Every state of every delivery; later ones behind earlier ones of the same."""
+        return self._read(DELIVERIES, Delivery, lambda key: key[:1] != b":")
 
     def raw_records(self) -> Iterator[bytes]:
         """All that was ever written on all topics: keys, values and headers."""

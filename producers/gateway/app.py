@@ -21,6 +21,7 @@ from producers.gateway.openapi import openapi_of
 from producers.gateway.ports import Ports
 from producers.gateway.rate_limit import RateLimit
 from producers.gateway.routes import router
+from producers.gateway.totals import TotalsView
 from producers.kafka_client import RecordProducer, RecordTooLarge
 from schemas.errors import OdooRefused, Unavailable
 from schemas.settings import Settings
@@ -29,13 +30,14 @@ from schemas.topics import USAGE
 _log = structlog.get_logger("fusion.gateway")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913, PLR0917 -- each is a neighbour
     settings: Settings,
     producer: RecordProducer,
     catalog: CatalogView,
     odoo: OdooCalls,
     is_catalog_complete: Callable[[], bool] = lambda: True,
     key_uses: KeyUses | None = None,
+    totals: TotalsView | None = None,
 ) -> FastAPI:
     """Return the app. It owns no connection: whoever made the ports closes them.
 
@@ -54,6 +56,7 @@ def create_app(
         odoo=odoo,
         rate_limit=RateLimit(settings.gateway_requests_per_s),
         key_uses=key_uses or KeyUses(),
+        totals=totals or TotalsView(),
     )
     app.include_router(router)
     app.include_router(invoice_router)

@@ -14,6 +14,7 @@ from producers.gateway.intake import UsageIntake
 from producers.gateway.key_uses import KeyUses
 from producers.gateway.odoo import OdooCalls
 from producers.gateway.rate_limit import RateLimit
+from producers.gateway.totals import TotalsView
 from schemas.settings import Settings
 
 
@@ -28,6 +29,7 @@ class Ports:
     odoo: OdooCalls
     rate_limit: RateLimit
     key_uses: KeyUses
+    totals: TotalsView
 
 
 async def ports_of(request: Request) -> Ports:

@@ -11,10 +11,11 @@ from producers.gateway.app import create_app
 from producers.gateway.catalog import CatalogView
 from producers.gateway.key_uses import KeyUses, KeyUseTeller
 from producers.gateway.odoo import OdooCalls, TransportFactory
+from producers.gateway.totals import TotalsView
 from producers.kafka_client import CompactedReader, KafkaRecordProducer, ProducerLimits
 from producers.metrics import GATEWAY_UNACKED_RECORDS
 from schemas.settings import Settings
-from schemas.topics import CATALOG, USAGE
+from schemas.topics import CATALOG, TOTALS, USAGE
 
 _log = structlog.get_logger("fusion.gateway")
 
@@ -28,12 +29,17 @@ class Gateway:
         self._settings = settings
         self._catalog = CatalogView()
         self._reader = CompactedReader(settings, settings.topic(CATALOG), self._catalog.apply)
+        totals = TotalsView()
+        self._totals_reader = CompactedReader(settings, settings.topic(TOTALS), totals.apply)
+        totals.is_complete = self._totals_reader.is_caught_up
         limits = ProducerLimits(ack_timeout_s=settings.gateway_ack_timeout_s)
         self._producer = KafkaRecordProducer(settings, limits, topics=[settings.topic(USAGE)])
         self._odoo = OdooCalls(connect_odoo)
         key_uses = KeyUses()
         self._key_uses = KeyUseTeller(key_uses, connect_odoo)
-        self.app = create_app(settings, self._producer, self._catalog, self._odoo, self._reader.is_caught_up, key_uses)
+        self.app = create_app(
+            settings, self._producer, self._catalog, self._odoo, self._reader.is_caught_up, key_uses, totals
+        )
 
     def is_ready(self) -> bool:
         """Tell whether it has reached Kafka and read the catalog in full, so that keys can be judged.
@@ -47,6 +53,7 @@ class Gateway:
         GATEWAY_UNACKED_RECORDS.set_function(lambda: self._producer.unacked_records)
         self._producer.start()
         self._reader.start()
+        self._totals_reader.start()
         self._key_uses.start()
 
     def close(self) -> None:
@@ -54,6 +61,7 @@ class Gateway:
         self.app.state.ports.intake.close()
         self._producer.close(self._settings.gateway_ack_timeout_s)
         self._reader.stop()
+        self._totals_reader.stop()
         self._key_uses.close()
         self._odoo.close()
 

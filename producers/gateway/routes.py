@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
 
-from producers.gateway.errors import Detail, conflict, invalid, not_found
+from producers.gateway.errors import Detail, conflict, invalid, not_found, unavailable
 from producers.gateway.intake import Submission
 from producers.gateway.json_body import parse_object, read_body
 from producers.gateway.models import (
@@ -20,8 +20,9 @@ from producers.gateway.models import (
 )
 from producers.gateway.openapi import request_body
 from producers.gateway.ports import CallingService, GivenPorts, IdempotencyKey
-from producers.gateway.responses import ANSWERS, BODY_ANSWERS, CHANGE_ANSWERS, ODOO_ANSWERS
+from producers.gateway.responses import ANSWERS, BODY_ANSWERS, CHANGE_ANSWERS, LOOK_ANSWERS, ODOO_ANSWERS
 from producers.gateway.usage import checked_traceparent
+from producers.gateway.usage_answers import CountedAnswer, SubscriptionUsageAnswer
 from producers.gateway.validation import checked
 from schemas.money import format_decimal
 from schemas.odoo_rpc import CustomerRow, SubscriptionRef, SubscriptionRow
@@ -89,6 +90,19 @@ async def subscriptions(
         subscription_id=result["subscription_id"],
         subscription_state=result["subscription_state"] or "",
         external_id=result["external_id"],
+    )
+
+
+@router.get("/subscriptions/{external_id:path}/usage", responses=LOOK_ANSWERS)
+async def subscription_usage(
+    external_id: Annotated[str, Path(min_length=1, max_length=255)], service: CallingService, ports: GivenPorts
+) -> SubscriptionUsageAnswer:
+    """Show what is counted of a subscription, a few seconds after it was accepted; billing is Odoo's."""
+    if not ports.totals.is_complete():
+        raise unavailable("the totals are still being read")
+    counted = ports.totals.of(service, external_id)
+    return SubscriptionUsageAnswer(
+        external_id=external_id, usage=[CountedAnswer.model_validate(one) for one in counted]
     )
 
 

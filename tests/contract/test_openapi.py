@@ -66,6 +66,7 @@ OPERATIONS = [
     ("GET", "/api/billing/v1/invoices/{invoice_id}"),
     ("GET", "/api/billing/v1/invoices/{invoice_id}/pdf"),
     ("GET", "/api/billing/v1/plans"),
+    ("GET", "/api/billing/v1/subscriptions/{external_id}/usage"),
     ("POST", "/api/billing/v1/credit-notes"),
     ("POST", "/api/billing/v1/customers"),
     ("POST", "/api/billing/v1/invoices/{invoice_id}/retry"),

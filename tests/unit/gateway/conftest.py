@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from producers.gateway import create_app
 from producers.gateway.catalog import CatalogView
 from producers.gateway.odoo import OdooCalls
+from producers.gateway.totals import TotalsView
 from producers.testing import FakeOdooTransport, FakeProducer
 from schemas.catalog import Aggregation, CatalogEntry, Charge, ChargeModel, Metric, Service, catalog_key
 from schemas.settings import Settings, load
@@ -101,9 +102,17 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, producer: FakeProducer, catalog: CatalogView, odoo: OdooCalls) -> Iterator[FastAPI]:
+def totals() -> TotalsView:
+    """Return a view that has read nothing yet."""
+    return TotalsView()
+
+
+@pytest.fixture
+def app(
+    settings: Settings, producer: FakeProducer, catalog: CatalogView, odoo: OdooCalls, totals: TotalsView
+) -> Iterator[FastAPI]:
     """Return the gateway's app."""
-    made = create_app(settings, producer, catalog, odoo)
+    made = create_app(settings, producer, catalog, odoo, totals=totals)
     yield made
     made.state.ports.intake.close()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.local.settings import REPOSITORY
 from tests.faults.mutants import MUTANTS
 from tests.faults.rig import Rig
 from tests.faults.scenarios import crashes, group
@@ -65,3 +68,9 @@ def test_a_planted_bug_is_found(hunt: Hunt, lab: MeterLab, is_long: bool, fault_
 def test_every_planted_bug_is_hunted() -> None:
     """No mutant without a scenario that finds it."""
     assert {hunt.mutant for hunt in HUNTS} == MUTANTS.keys()
+
+
+def test_every_planted_bug_finds_its_place() -> None:
+    """A change of the meter that a mutant has not followed shows here, not only in the long set."""
+    program = "from tests.faults.mutants import MUTANTS\nfor plant in MUTANTS.values(): plant()"
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)

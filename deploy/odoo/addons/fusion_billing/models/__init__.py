@@ -6,6 +6,7 @@ from . import fusion_billing_service_key
 from . import fusion_billing_account_link
 from . import fusion_billing_metric
 from . import fusion_billing_charge
+from . import fusion_billing_charge_terms
 from . import fusion_billing_charge_tier
 from . import fusion_billing_threshold
 from . import fusion_billing_usage

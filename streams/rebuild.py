@@ -1,12 +1,14 @@
 """Rebuilding stores: their snapshots go aside, and the meter replays the usage log at its next start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from streams.audit_reading import Books
+from streams.data_directory import locked
 from streams.store.aside import put_aside
 from streams.store.snapshot_check import SnapshotFacts, snapshot_facts
 
@@ -20,6 +22,21 @@ class Plan:
     snapshots: tuple[SnapshotFacts, ...]
     first: int
     end: int
+
+
+@contextmanager
+def idle_directory(settings: Settings) -> Iterator[None]:
+    """Keep the data directory from every meter inside the block.
+
+    Raises:
+        ConfigurationError: one is at work in it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(settings.meter_data_dir, wait_s=0))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{settings.meter_data_dir} is in use: stop its meter first") from error
+        yield
 
 
 async def plans(settings: Settings, partitions: Sequence[int] | None) -> list[Plan]:

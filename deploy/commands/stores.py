@@ -12,8 +12,7 @@ from deploy.commands.progress import reading
 from schemas.money import format_decimal
 from schemas.periods import format_instant
 from schemas.settings import Settings, load
-from streams.rebuild import Plan, carry_out, plans
-from streams.store.directory_lock import held
+from streams.rebuild import Plan, carry_out, idle_directory, plans
 from streams.store.snapshot_check import SnapshotFacts, snapshot_facts
 from streams.waiting import Waiting
 from streams.waiting_run import all_waiting
@@ -42,7 +41,7 @@ def rebuild(
     if bool(partition) == everything:
         raise typer.BadParameter("name each --partition, or --all")
     settings = load()
-    with held(settings.meter_data_dir):
+    with idle_directory(settings):
         made = asyncio.run(plans(settings, None if everything else partition))
         for plan in made:
             _show_plan(plan)

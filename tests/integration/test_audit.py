@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from schemas.errors import ConfigurationError
-from streams.store.directory_lock import held
+from streams.data_directory import locked
 from tests.faults.meter_lab import MeterLab, open_lab, running, under_load
 from tests.faults.reference_model import SERVICE
 from tests.stack.waiting import wait_until
@@ -66,7 +66,7 @@ def test_a_healthy_pipeline_has_no_drift(lab: MeterLab) -> None:
 
 
 def test_planted_damage_is_named(lab: MeterLab) -> None:
-    """A tampered total, an invented one, a missing overage and an older last word are each found, and nothing else."""
+    """A tampered total, an invented one, a missing overage, an older last word: found, named, mended by a rebuild."""
     worker = lab.worker()
     with running(worker):
         lab.publish_counters(counter("a", "1500"), counter("b", "20"))
@@ -76,9 +76,10 @@ def test_planted_damage_is_named(lab: MeterLab) -> None:
         lab.wait_until_exact()
         assert worker.stop() == 0
     totals, overages = lab.latest("totals.v1"), lab.latest("overage.v1")
-    tampered, missing, older = (f"maps/{name}/{START}" for name in ("s0/calls", "s1/calls-fee", "s2/calls"))
+    places = ("s0/calls", "s0/peak", "s1/calls-fee", "s2/calls")
+    tampered, invented, missing, older = (f"maps/{name}/{START}" for name in places)
     lab.write("totals.v1", tampered, totals[tampered] | {"quantity": "1519"})
-    lab.write("totals.v1", f"maps/s3/calls/{START}", totals[tampered] | {"subscription": "s3"})
+    lab.write("totals.v1", invented, totals[tampered] | {"metric": "peak", "aggregation": "max"})
     lab.write("overage.v1", missing, None)
     epoch, source, catalog = totals[older]["version"]
     lab.write("totals.v1", older, totals[older] | {"version": [epoch, source, catalog - 1]})
@@ -87,7 +88,7 @@ def test_planted_damage_is_named(lab: MeterLab) -> None:
     drift = {(each["where"], each["key"]): (each["expected"], each["found"]) for each in found["findings"]}
     assert drift.keys() == {
         ("totals.v1", tampered),
-        ("totals.v1", f"maps/s3/calls/{START}"),
+        ("totals.v1", invented),
         ("overage.v1", missing),
         ("totals.v1", older),
     }
@@ -98,6 +99,17 @@ def test_planted_damage_is_named(lab: MeterLab) -> None:
     assert drift["overage.v1", missing][1] == "nothing"
     assert overages[missing]["amount"] == "2"
     assert {each["outcome"] for each in found["findings"]} == {"drift"}
+
+    result = CliRunner().invoke(app, ["rebuild", "--all", "--yes"], env=worker.variables, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    with running(worker):
+        wait_until(lambda: _is_mended(lab), WITHIN_S, "everything published anew")
+
+
+def _is_mended(lab: MeterLab) -> bool:
+    code, found = command(lab, "audit", "--no-odoo")
+    assert (code, found["equal"]) == (0, found["compared"]), found["findings"]
+    return True
 
 
 def test_trace_tells_the_fate_of_every_value(lab: MeterLab) -> None:
@@ -176,7 +188,7 @@ def test_rebuild_gives_the_same_totals_and_snapshots_verify_finds_a_flipped_bit(
     }
 
     directory = Path(worker.variables["FUSION_METER_DATA_DIR"])
-    with held(directory), pytest.raises(ConfigurationError, match="in use"):
+    with locked(directory), pytest.raises(ConfigurationError, match="in use"):
         CliRunner().invoke(app, ["rebuild", "--all", "--yes"], env=worker.variables, catch_exceptions=False)
     result = CliRunner().invoke(app, ["rebuild", "--all", "--yes"], env=worker.variables, catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
-from schemas.errors import ConfigurationError
 from streams.store.aside import discard_aside, put_aside
-from streams.store.directory_lock import held
 
 
 def snapshot(directory: Path, offset: int) -> Path:
@@ -29,11 +25,3 @@ def test_what_is_aside_stays_until_a_snapshot_is_as_far(tmp_path: Path) -> None:
     assert discard_aside(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {f"{offset:020d}.snapshot" for offset in (94, 95)}
     assert put_aside(tmp_path / "nothing") == []
-
-
-def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    """The second one is told; after the first has ended it is free."""
-    with held(tmp_path), pytest.raises(ConfigurationError, match="in use"), held(tmp_path):
-        pass
-    with held(tmp_path):
-        pass

@@ -101,8 +101,14 @@ _OVERAGE = msgspec.json.Decoder(_Overage)
 
 
 def _place(record: _Record) -> tuple[Name, int, tuple[int, int, int]]:
-    start, end = to_micros(parse_instant(record.period_start)), to_micros(parse_instant(record.period_end))
+    start, end = _micros(record.period_start), _micros(record.period_end)
     return (record.service, record.subscription, record.metric, start), end, record.version
+
+
+@lru_cache(maxsize=4096)
+def _micros(instant: str) -> int:
+    """Return the time of a boundary, which very many records share."""
+    return to_micros(parse_instant(instant))
 
 
 def _terms(record: _Overage) -> Charge | None:

@@ -83,7 +83,7 @@ def wait_for(actual: Callable[[], dict[str, str]], expected: dict[str, str]) -> 
         assert actual() == expected
         return True
 
-    wait_until(is_so, 40, "what a cold reader finds")
+    wait_until(is_so, 90, "what a cold reader finds")
 
 
 def use(lab: MeterLab, key: str, quantity: str) -> None:

@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 CASES = [
-    Case("kill -9 at a random moment", crashes.kill_at_random_moments, 2, 60),
+    Case("kill -9 at a random moment", crashes.kill_at_random_moments, 2, 50),
     Case("kill -9 at", crashes.kill_at_failpoints, 1, 4),
     Case("kill -9 after a snapshot", crashes.kill_after_a_snapshot, 1, 10),
     Case("refused:", crashes.steps_refused, 1, 5),

@@ -42,11 +42,17 @@ def test_usage_becomes_a_line_of_the_rated_amount(
 
 
 def test_usage_below_the_quota_makes_no_line(pipeline: Pipeline) -> None:
-    """Finance sees the total, the customer no line."""
+    """Finance and the app see the total, the customer no line."""
     subscription = pipeline.subscribe(included_quota=5_000_000)
     pipeline.use(subscription, "4000000")
     wait_until(lambda: pipeline.usage(subscription) == [4_000_000], DEADLINE_S, "the total in Odoo")
     assert pipeline.lines(subscription) == []
+
+    def seen_by_the_app() -> list[str]:
+        usage = pipeline.get(f"subscriptions/{subscription}/usage").json()["usage"]
+        return [counted["quantity"] for counted in usage]
+
+    wait_until(lambda: seen_by_the_app() == ["4000000"], DEADLINE_S, "the total at the gateway")
 
 
 def test_same_counter_again_changes_nothing_and_a_new_quantity_changes_the_line(pipeline: Pipeline) -> None:

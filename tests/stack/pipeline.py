@@ -52,6 +52,11 @@ class Pipeline:
             timeout=20,
         )
 
+    def get(self, path: str) -> httpx.Response:
+        """Ask the gateway with the service's key."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return httpx.get(f"{self.roles.gateway_url}/api/billing/v1/{path}", headers=headers, timeout=20)
+
     def subscribe(self, **terms: Any) -> str:
         """Make a charge with these terms, under a plan code of its own, and a subscription; returns its external id."""
         name = f"sub-{secrets.token_hex(4)}"

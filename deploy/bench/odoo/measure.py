@@ -28,7 +28,7 @@ class Plan:
     lines: int = 3_000
     unchanged_rounds: int = 20
     customers: int = 300
-    events: int = 200
+    events: int = 100
 
     @classmethod
     def quick(cls) -> Plan:

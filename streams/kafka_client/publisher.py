@@ -114,7 +114,7 @@ class FencedPublisher:
         failpoint("transaction.begun")
         sent = [
             await producer.send(
-                record.topic, record.value, key=record.key, partition=record.partition, headers=record.headers
+                record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
             )
             for record in records
         ]

@@ -25,7 +25,7 @@ def test_a_small_run_is_verified_and_leaves_nothing_behind(stack: Stack, kafka_b
     argv = [sys.executable, "-m", "deploy.bench", "odoo", "--json", "--quick"]
     environment = os.environ | {"FUSION_LOCAL_DIR": str(stack.layout.stack)}
     ended = subprocess.run(
-        argv, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False
+        argv, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=500, check=False
     )
     assert ended.returncode == 0, ended.stderr + ended.stdout
     figures = json.loads(ended.stdout.splitlines()[-1])

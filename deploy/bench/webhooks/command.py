@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_QUICK = {"endpoints": 10, "events": 50, "isolation_events": 20, "retries": 5_000}
+_QUICK = {"endpoints": 10, "events": 50, "isolation_events": 20, "isolation_pairs": 1, "retries": 5_000}
 _PARTS = ("speed", "isolation", "rebuild")
 
 

@@ -121,10 +121,12 @@ class Scenario:
         """Full name of a topic."""
         return self.prefix + topic.name
 
-    def publish_endpoints(self, urls: Mapping[int, str]) -> None:
-        """Let the catalog tell endpoints that want all events."""
+    def publish_endpoints(self, urls: Mapping[int, str], *, active: bool = True) -> None:
+        """Let the catalog tell endpoints that want all events, or none of them while they are not active."""
         sealed = seal(SECRET, self.secret_key)
-        endpoints = [Endpoint(id=n, service=SERVICE, url=url, sealed_secrets=(sealed,)) for n, url in urls.items()]
+        endpoints = [
+            Endpoint(id=n, service=SERVICE, url=url, sealed_secrets=(sealed,), active=active) for n, url in urls.items()
+        ]
         with kafka_io.publisher(self.broker.bootstrap, self.topic(CATALOG)) as publisher:
             publisher.publish_all(
                 kafka_io.Outgoing(one.model_dump_json().encode(), catalog_key(one).encode()) for one in endpoints

@@ -24,14 +24,17 @@ def kill_at_random_moments(rig: Rig) -> None:
     worker = lab.worker()
     with running(worker):
         worker.wait_for("partition.opened", lab.partitions)
+        unjudged = 0
         for _ in range(rig.times):
             with under_load(lab):
                 lab.pass_records(moments.choice([1, 10, 100, 200]) + moments.randrange(50))
                 worker.kill()
                 worker.start()
+            unjudged += 1
             if moments.random() < 0.75:
-                rig.judge()
-        rig.judge()
+                rig.judge(times=unjudged)
+                unjudged = 0
+        rig.judge(times=unjudged)
         assert worker.stop() == 0
 
 

@@ -58,6 +58,7 @@ bootstrap_missing_packages() {
   command -v mvn >/dev/null || echo maven
   [ -n "$(compgen -G '/usr/lib/postgresql/*/bin/initdb')" ] || echo postgresql-15
   command -v wkhtmltopdf >/dev/null || echo wkhtmltopdf
+  [ -z "${bootstrap_browser:-}" ] || command -v chromium >/dev/null || echo chromium
 }
 
 bootstrap_install() {

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas import catalog
+from schemas import catalog, cloudevents
 from schemas.derived import Line, Overage, Total
 from schemas.events import Delivery, EndpointStatus, LifecycleEvent, Rejected
 from schemas.topics import CATALOG, DELIVERIES, EVENTS, LINES, OVERAGE, REJECTED, TOTALS, USAGE, Topic
@@ -37,8 +37,8 @@ class Message:
 
 
 MESSAGES = (
-    Message("usage_batch", UsageBatch, USAGE, event_type="fusion.usage.v1"),
-    Message("rejected", Rejected, REJECTED),
+    Message("usage_batch", UsageBatch, USAGE, event_type=cloudevents.USAGE_TYPE),
+    Message("rejected", Rejected, REJECTED, event_type=cloudevents.REJECTED_TYPE),
     Message("catalog_service", catalog.Service, CATALOG),
     Message("catalog_metric", catalog.Metric, CATALOG),
     Message("catalog_charge", catalog.Charge, CATALOG),
@@ -46,11 +46,11 @@ MESSAGES = (
     Message("catalog_account_link", catalog.AccountLink, CATALOG),
     Message("catalog_subscription", catalog.Subscription, CATALOG),
     Message("catalog_endpoint", catalog.Endpoint, CATALOG),
-    Message("total", Total, TOTALS),
-    Message("overage", Overage, OVERAGE),
-    Message("line", Line, LINES),
+    Message("total", Total, TOTALS, event_type=cloudevents.TOTAL_TYPE),
+    Message("overage", Overage, OVERAGE, event_type=cloudevents.OVERAGE_TYPE),
+    Message("line", Line, LINES, event_type=cloudevents.LINE_TYPE),
     Message("lifecycle_event", LifecycleEvent, EVENTS, event_type="<type>"),
-    Message("delivery", Delivery, DELIVERIES),
+    Message("delivery", Delivery, DELIVERIES, event_type=cloudevents.DELIVERY_TYPE),
     Message("endpoint_status", EndpointStatus, DELIVERIES, key=":endpoint"),
 )
 """Every message on every topic, in the order of the topics."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from schemas import topics
-from streams import late_refusals, metrics
+from streams import envelopes, late_refusals, metrics
 from streams.derive import derive
 from streams.domain.thresholds import Crossing
 from streams.failpoints import failpoint
@@ -53,17 +53,17 @@ class Flusher:
         state = self.state
         store, settled = state.store, max(state.outbox.settled, state.next_offset)
         late = dict(state.late)
-        records = state.outbox.records() + await late_refusals.missing(state, self.neighbours, late)
+        settings, now = self.neighbours.settings, datetime.now(UTC)
+        records = envelopes.waiting_input(state, settings, now)
+        records += await late_refusals.missing(state, self.neighbours, late, now)
         if not marked and not records:
             return
         with metrics.FLUSH_DURATION.time():
-            settings = self.neighbours.settings
             numbers = [number for number, _ in marked]
             derivation = derive(store, numbers, self.neighbours.catalog, settings.usage_epoch)
-            for topic, derived in ((topics.TOTALS, derivation.totals), (topics.OVERAGE, derivation.overages)):
-                name = settings.topic(topic)
-                records += [Outgoing(name, each.key.encode(), each.model_dump_json().encode()) for each in derived]
-            records += [self._event(crossing) for crossing in derivation.crossings]
+            records += envelopes.totals(derivation.totals, settings, now)
+            records += envelopes.overages(derivation.overages, settings, now)
+            records += [self._event(crossing, now) for crossing in derivation.crossings]
             failpoint("publish.derived")
             if records:
                 state.positions.update(await self.publisher.publish(records, settled))
@@ -81,11 +81,11 @@ class Flusher:
         metrics.RECORDS_PUBLISHED.labels("totals").inc(len(derivation.totals))
         metrics.RECORDS_PUBLISHED.labels("overage").inc(len(derivation.overages))
 
-    def _event(self, crossing: Crossing) -> Outgoing:
+    def _event(self, crossing: Crossing, now: datetime) -> Outgoing:
         """Return the record that tells of a threshold, once: the total in the same transaction remembers it."""
         settings, total = self.neighbours.settings, crossing.total
         subscription = self.neighbours.catalog.subscription(total.service, total.subscription)
-        event = threshold_event(crossing, subscription.customer if subscription else None, datetime.now(UTC))
+        event = threshold_event(crossing, subscription.customer if subscription else None, now)
         log.info("threshold.reached", event_id=event.id, key=total.key, threshold=crossing.name)
         metrics.THRESHOLDS_REACHED.inc()
         return event_record(event, settings.topic(topics.EVENTS))

@@ -7,6 +7,7 @@ the catalog has changed, a refusal may be new. So it is looked up on `rejected.v
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from schemas import topics
 from schemas.errors import Reason
 from schemas.events import Refusal, Rejected
+from streams import envelopes
 from streams.intake import take_in
 from streams.records import Outgoing
 from streams.state import Neighbours, PartitionState
@@ -43,7 +45,9 @@ def note(state: PartitionState, rejected: Rejected) -> None:
         state.late[rejected.offset] = indexes
 
 
-async def missing(state: PartitionState, neighbours: Neighbours, late: Mapping[int, tuple[int, ...]]) -> list[Outgoing]:
+async def missing(
+    state: PartitionState, neighbours: Neighbours, late: Mapping[int, tuple[int, ...]], now: datetime
+) -> list[Outgoing]:
     """Return what of `late` is not on `rejected.v1`, ready to be published; the partition must have been claimed."""
     if not late:
         return []
@@ -60,7 +64,8 @@ async def missing(state: PartitionState, neighbours: Neighbours, late: Mapping[i
                         update={"refusals": refusals, "reason": refusals[0].reason, "message": refusals[0].message}
                     )
                     name = neighbours.settings.topic(topics.REJECTED)
-                    records.append(Outgoing(name, record.key, value.model_dump_json().encode()))
+                    ours = envelopes.late_refusal(state, neighbours.settings, offset, refusals[0].index, now)
+                    records.append(Outgoing(name, record.key, value.model_dump_json().encode(), headers=ours))
     log.info("refusals.looked_up", partition=state.partition, source_records=len(late), missing=len(records))
     return records
 

@@ -4,14 +4,14 @@ import hashlib
 import json
 from datetime import datetime
 
+from schemas.cloudevents import headers
 from schemas.events import EventType, LifecycleEvent
 from schemas.identifiers import usage_key
 from schemas.money import format_decimal
 from schemas.periods import format_instant
 from streams.domain.thresholds import Crossing
+from streams.envelopes import METER
 from streams.records import Outgoing
-
-SOURCE = "/fusion-billing/meter"
 
 
 def event_id(crossing: Crossing) -> str:
@@ -50,17 +50,9 @@ def threshold_event(crossing: Crossing, customer: str | None, now: datetime) -> 
 
 def event_record(event: LifecycleEvent, topic: str) -> Outgoing:
     """Return the event as a record, with the headers of CloudEvents' Kafka binding."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": event.id,
-        "ce_type": event.type,
-        "ce_source": SOURCE,
-        "ce_time": format_instant(event.time),
-        "content-type": "application/json",
-    }
     return Outgoing(
         topic,
         usage_key(event.service, event.subscription or "").encode(),
         event.model_dump_json().encode(),
-        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        headers=headers(event_type=event.type, event_id=event.id, source=METER, time=event.time),
     )

@@ -14,13 +14,12 @@ from producers.gateway.errors import Detail, invalid, too_large
 from producers.gateway.models import UsageEvent
 from producers.gateway.validation import details_of
 from producers.kafka_client import Record
+from schemas.cloudevents import USAGE_TYPE, Headers, headers, usage_source
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
-from schemas.periods import format_instant
 from schemas.usage import COUNTERS_MAX, Counter
 from schemas.wire import encode_batch
 
-EVENT_TYPE = "fusion.usage.v1"
 VALUE_BYTES_MAX = 900_000
 
 _DETAILS_MAX = 1000
@@ -117,16 +116,11 @@ def _values(service: str, counters: Sequence[Counter]) -> Iterator[bytes]:
         yield from _values(service, counters[half:])
 
 
-def _headers(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
-    """Return CloudEvents' headers (Kafka binding, binary mode)."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": envelope.new_id(),
-        "ce_type": EVENT_TYPE,
-        "ce_source": f"/services/{envelope.service}",
-        "ce_time": format_instant(envelope.now),
-        "content-type": "application/json",
-    }
-    if envelope.traceparent is not None:
-        headers["traceparent"] = envelope.traceparent
-    return tuple((name, value.encode()) for name, value in headers.items())
+def _headers(envelope: Envelope) -> Headers:
+    return headers(
+        event_type=USAGE_TYPE,
+        event_id=envelope.new_id(),
+        source=usage_source(envelope.service),
+        time=envelope.now,
+        traceparent=envelope.traceparent,
+    )

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from producers.kafka_client import Record
 from producers.odoo_feed.catalog import canonical_json
+from schemas.cloudevents import headers
 from schemas.events import LifecycleEvent
 from schemas.identifiers import usage_key
 from schemas.odoo_rpc import OutboxEvent
-from schemas.periods import format_instant
 
 SOURCE = "/fusion-billing/odoo"
 
@@ -23,19 +23,11 @@ def lifecycle_event(row: OutboxEvent) -> LifecycleEvent:
 
 def event_record(event: LifecycleEvent, topic: str) -> Record:
     """Return the event as a record, with the headers of CloudEvents' Kafka binding."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": event.id,
-        "ce_type": event.type,
-        "ce_source": SOURCE,
-        "ce_time": format_instant(event.time),
-        "content-type": "application/json",
-    }
     return Record(
         topic,
         canonical_json(event.model_dump(mode="json")),
         key=usage_key(event.service, event.subscription or event.customer or "").encode(),
-        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        headers=headers(event_type=event.type, event_id=event.id, source=SOURCE, time=event.time),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from schemas.cloudevents import Headers
 from schemas.usage import Counter
 
 
@@ -47,11 +48,12 @@ class BatchState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """The counters of one record; `value` is encoded when it is first sent."""
+    """The counters of one record; `value` and `headers` are made when it is first sent."""
 
     held: list[Held]
     state: BatchState = BatchState.QUEUED
     value: bytes | None = None
+    headers: Headers = ()
 
 
 class Lane:

@@ -9,9 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
+from uuid import uuid4
 
 from producers.kafka_client import Position, Record, RecordProducer, RecordTooLarge
 from producers.sdk.lane import Batch, ClientLimits, Held, Lane
+from schemas.cloudevents import USAGE_TYPE, headers, usage_source
 from schemas.errors import BillingError, BrokerUnavailable
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
@@ -113,8 +116,14 @@ class Packer:
     def _send(self, number: int, batch: Batch) -> None:
         if batch.value is None:
             batch.value = encode_batch(self._service, (held.counter for held in batch.held))
+            batch.headers = headers(
+                event_type=USAGE_TYPE,
+                event_id=str(uuid4()),
+                source=usage_source(self._service),
+                time=datetime.now(UTC),
+            )
         try:
-            future = self._producer.send(Record(self._topic, batch.value, partition=number))
+            future = self._producer.send(Record(self._topic, batch.value, partition=number, headers=batch.headers))
         except BillingError as error:
             self._settle(number, batch, error)
             return

@@ -7,9 +7,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import count
 
 import structlog
 
+from schemas.cloudevents import LINE_TYPE, Headers, headers, versioned_id
 from schemas.derived import Line, LineStatus, Version
 from schemas.errors import OdooRefused, OdooUnavailable, Unavailable
 from schemas.odoo_rpc import LineResult, OdooBilling
@@ -26,6 +29,7 @@ log = structlog.get_logger()
 _CALL_BYTES_MAX = 1_000_000
 _KNOWN_VERSIONS_MAX = 200_000  # ≈ 50 MB; a forgotten one only costs a call that Odoo answers with "stale"
 _RETRY_AFTER_REFUSAL_S = 15.0
+_SOURCE = "/fusion-billing/odoo-sink"
 
 
 class OdooSink:
@@ -39,6 +43,8 @@ class OdooSink:
         self._lines_topic = settings.topic(LINES)
         self._rows_max = settings.odoo_rows_per_call
         self._written = VersionMemory(_KNOWN_VERSIONS_MAX)
+        # Odoo may answer the same version differently later; begun with the time, no later process repeats a number.
+        self._answers = count(time.time_ns())
         # One: calls of one sink never overlap, so no order is written from two places at once.
         self._calling = ThreadPoolExecutor(1, thread_name_prefix="odoo-call")
 
@@ -118,9 +124,15 @@ class OdooSink:
             raise OdooUnavailable(f"Odoo refuses every call: {error}", _RETRY_AFTER_REFUSAL_S) from refusal
 
     def _publish(self, lines: Sequence[Line]) -> None:
+        now = datetime.now(UTC)
         self._publisher.publish(
-            self._lines_topic, [Outgoing(line.key, line.model_dump_json().encode()) for line in lines]
+            self._lines_topic,
+            [Outgoing(line.key, line.model_dump_json().encode(), headers=self._headers(line, now)) for line in lines],
         )
+
+    def _headers(self, line: Line, now: datetime) -> Headers:
+        event_id = f"{versioned_id(line.key, line.version)}#{next(self._answers)}"
+        return headers(event_type=LINE_TYPE, event_id=event_id, source=_SOURCE, time=now)
 
     def _report_malformed(self, malformed: Sequence[Malformed]) -> None:
         self._publish([bad.line for bad in malformed if bad.line is not None])

@@ -189,6 +189,22 @@ def test_flush_does_not_wait_for_counters_added_later(silent: ScriptedProducer) 
     client.close()
 
 
+def test_a_record_is_the_same_event_however_often_it_is_sent(silent: ScriptedProducer) -> None:
+    """Its headers tell a retry from another record."""
+    client = client_of(silent, counters_per_record=1)
+    client.add(**fields(1, subscription="one"))
+    client.add(**fields(2, subscription="one"))
+    (_, first), (_, second) = silent.wait_sent(2)
+    first.set_exception(BrokerUnavailable("time ran out"))
+    second.set_result(Position(0, 0))
+    silent.answers_at_once = True
+    client.close()
+    made = [dict(record.headers) for record, _ in silent.sent]
+    assert made[2:] == made[:2]
+    assert made[0]["ce_id"] != made[1]["ce_id"]
+    assert {(each["ce_type"], each["ce_source"]) for each in made} == {(b"fusion.usage.v1", b"/services/nexamaps")}
+
+
 def test_a_failed_record_is_sent_again_before_what_came_after_it(silent: ScriptedProducer) -> None:
     """An old value must not land behind a newer one: the later record is sent again, too, although it was taken."""
     client = client_of(silent, counters_per_record=1)

@@ -137,6 +137,18 @@ def test_a_row_parked_by_odoo_is_told_with_its_reason(sink: OdooSink, odoo: Fake
     assert lines(publisher)["b"]["status"] == "created"
 
 
+def test_each_answer_is_an_event_of_its_own(sink: OdooSink, publisher: FakePublisher) -> None:
+    """Odoo may say something else of the same version later; what nobody can read is told as often as it comes."""
+    again = record(overage("a", version=(1, 9, 3)))
+    for _ in range(2):
+        write(sink, again, record(b"garbage", 1, key=b"n/x/c/p"), record(b"rubbish", 2, key=b"n/x/c/p"))
+    found = [dict(one.headers) for one in publisher.records]
+    assert len({each["ce_id"] for each in found}) == len(found) == 6
+    assert {each["ce_type"] for each in found} == {b"fusion.line.v1"}
+    named = [one for one in publisher.records if one.key == overage("a").key]
+    assert [dict(one.headers)["ce_id"].partition(b"#")[0].decode() for one in named] == [f"{named[0].key}@1.9.3"] * 2
+
+
 def test_the_memory_of_versions_is_bounded() -> None:
     """The least recently written key is forgotten first."""
     memory = VersionMemory(2)

@@ -114,9 +114,20 @@ def test_bad_input_goes_to_rejected_and_the_stream_goes_on(lab: MeterLab) -> Non
     with running(lab.worker()):
         wait_for_total(lab, "3")
         lab.wait_until_exact()
-    refused = {(value["partition"], value["offset"]): value for value in map(_json, lab.read("rejected.v1"))}
+    records = lab.read("rejected.v1")
+    refused = {(value["partition"], value["offset"]): value for value in map(_json, records)}
+    check_headers(records, "fusion.rejected.v1")
+    for topic, event_type in (("totals.v1", "fusion.total.v1"), ("overage.v1", "fusion.overage.v1")):
+        check_headers(lab.read(topic), event_type)
     assert [each["field"] for each in refused[mixed]["refusals"]] == ["quantity"] * 3
     assert refused[mixed]["topic"] == lab.prefix + "usage.v1"
+
+
+def check_headers(records: list[Any], event_type: str) -> None:
+    """Each record is an event of this type, and no two are the same one."""
+    found = [dict(record.headers) for record in records]
+    assert {each["ce_type"].decode() for each in found} == {event_type}
+    assert len({each["ce_id"] for each in found}) == len(found)
 
 
 def _json(record: Any) -> Any:

@@ -35,11 +35,11 @@ _SERVER = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{detour_listener}
+advertised.listeners=PLAINTEXT://{host}:{port}{detour_advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 # One broker holds everything.
@@ -71,6 +71,14 @@ appender.console.layout.pattern=%d %p %c: %m%n
 
 
 @dataclass(frozen=True, slots=True)
+class Detour:
+    """A second listener whose clients are told to come by another port: that of a proxy in front of it."""
+
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kafka:
     """The broker of one stack."""
 
@@ -79,6 +87,7 @@ class Kafka:
     ports: Ports
     processes: Processes
     progress: Progress
+    detour: Detour | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -145,6 +154,8 @@ class Kafka:
             host=HOST,
             port=port,
             controller_port=controller_port,
+            detour_listener=f",DETOUR://{HOST}:{self.detour.port}" if self.detour else "",
+            detour_advertised=f",DETOUR://{HOST}:{self.detour.advertised_port}" if self.detour else "",
             data=self._data,
             offsets_retention_minutes=_MINUTES_OF_100_DAYS,
         )

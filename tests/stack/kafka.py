@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from deploy.local import kafka_client
-from deploy.local.kafka import ROLE, Kafka
+from deploy.local.kafka import ROLE, Detour, Kafka
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports, draw_free_port
 from deploy.local.processes import Processes
 from deploy.local.progress import Progress
 from deploy.local.settings import REPOSITORY, LocalSettings
+from tests.hostile.proxy import Proxy, proxy_to
 from tests.stack.running import missing
 
 if TYPE_CHECKING:
@@ -113,15 +114,15 @@ class Broker:
 
 
 @contextmanager
-def private_broker(folder: Path) -> Iterator[Broker]:
-    """A running broker with its data in `folder`; killed at the end."""
+def private_broker(folder: Path, detour: Detour | None = None) -> Iterator[Broker]:
+    """A running broker with its data in `folder`, and a way in through a proxy if asked for; killed at the end."""
     layout = Layout(repository=REPOSITORY, stack=folder)
     layout.create()
     # Fixed ports, or a start would move a broker whose port somebody took meanwhile.
     port, controller_port = draw_free_port(), draw_free_port()
     settings = LocalSettings(kafka_port=port, kafka_controller_port=controller_port, kafka_fast_start=True)
     ports = Ports(layout.run / "ports.json", {"kafka": port, "kafka-controller": controller_port})
-    private = Broker(Kafka(layout, settings, ports, Processes(layout), Progress()))
+    private = Broker(Kafka(layout, settings, ports, Processes(layout), Progress(), detour))
     try:
         private.start()
         yield private
@@ -136,3 +137,16 @@ def broker(pytestconfig: pytest.Config, stack: Stack, tmp_path: Path) -> Iterato
         missing(pytestconfig, "Kafka was not downloaded and")
     with private_broker(tmp_path / "broker") as private:
         yield private
+
+
+@pytest.fixture
+def proxied(pytestconfig: pytest.Config, stack: Stack, tmp_path: Path) -> Iterator[tuple[Broker, Proxy]]:
+    """A broker of this test's own, and a proxy: whoever bootstraps from its port stays behind it."""
+    if not stack.kafka.is_downloaded:
+        missing(pytestconfig, "Kafka was not downloaded and")
+    behind = draw_free_port()
+    with (
+        proxy_to(behind) as proxy,
+        private_broker(tmp_path / "broker", Detour(behind, proxy.port)) as private,
+    ):
+        yield private, proxy

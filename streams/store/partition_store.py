@@ -102,13 +102,21 @@ class PartitionStore:
         if not moving:
             return
         aggregate, time = self.rows.used("aggregate"), self.rows.used("time")
+        last_change = {number: int(self.aggregates.arrays["changed"][number]) for number in moving}
         touched = set(moving)
         rows = np.flatnonzero(np.isin(aggregate, np.array(moving, np.int32)))
         for row in rows.tolist():
-            key = self.aggregates.keys[int(aggregate[row])]
+            former = int(aggregate[row])
+            key = self.aggregates.keys[former]
             number, _, _ = self._places.locate(key.service, key.subscription, key.metric, int(time[row]))
             aggregate[row] = number
             touched.add(number)
+            # What comes of these counters is as young as they are: its version says up to where to read the log.
+            last_change[number] = max(last_change.get(number, -1), last_change[former])
+        # Locating may have made aggregates, and with them longer arrays.
+        changed = self.aggregates.arrays["changed"]
+        for number, offset in last_change.items():
+            changed[number] = max(int(changed[number]), offset)
         totals.resum(self.rows, self.aggregates, touched)
         for number in touched:
             self.aggregates.mark(number)

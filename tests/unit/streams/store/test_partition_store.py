@@ -241,6 +241,18 @@ def test_unknown_subscriptions_wait_and_are_placed_once_known() -> None:
     assert values(store) == [0, 4, 10, 2]
 
 
+def test_a_total_of_counters_that_waited_is_as_young_as_they_are() -> None:
+    """Whoever reads the log up to its version finds all of its counters."""
+    catalog = view(plan(), metric())
+    store = PartitionStore(1, catalog)
+    for offset, time in enumerate((JULY, JULY, AUGUST)):
+        store.apply(offset, one(f"k{offset}", 1, time))
+    tell(catalog, subscription())
+    store.reassign_subscription("maps", "acme")
+    assert values(store) == [0, 2, 1]
+    assert store.aggregates.arrays["changed"][:3].tolist() == [2, 2, 2]
+
+
 def test_a_changed_interval_moves_counters_and_empties_the_former_periods() -> None:
     """The emptied aggregates are marked: what was published of them must become zero."""
     store, catalog = store_of()

@@ -1,6 +1,7 @@
 """A TCP proxy on loopback that a test puts between two parts and switches at run time (F26).
 
-What it holds back is late, not lost, as on a network that retransmits: it flows on when a later mode lets it pass.
+What it holds back is late, as on a network that retransmits: it flows on when a later mode lets it pass. Lost is what
+was asked by somebody who has given up meanwhile.
 Runs in a thread of its own, on real sockets.
 """
 
@@ -102,7 +103,7 @@ class Proxy:
         """Carry both directions of one connection until either side ends it."""
         ends = [writer]
         try:
-            await self._passage(Way.REQUEST)
+            self._refuse_if_resetting()
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target_port)
             ends.append(far_writer)
             self._writers.add(far_writer)
@@ -118,23 +119,31 @@ class Proxy:
 
     async def _pump(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):
-            await self._passage(way)
+            is_late = await self._passage(way)
+            if is_late and way is Way.REQUEST and reader.at_eof():
+                raise ConnectionResetError
             writer.write(chunk)
             await writer.drain()
         await self._passage(way)
         writer.write_eof()
 
-    async def _passage(self, way: Way) -> None:
-        """Return when the mode lets something pass in this direction."""
+    async def _passage(self, way: Way) -> bool:
+        """Return when the mode lets something pass in this direction; true if it was held back."""
+        is_late = False
         while way in _HELD.get(self.mode, ()):
+            is_late = True
             self.met[self.mode] += 1
             await self._changed.wait()
-        if self.mode is Mode.RESET:
-            self.met[self.mode] += 1
-            raise ConnectionResetError
+        self._refuse_if_resetting()
         if self.mode is Mode.DELAY:
             self.met[self.mode] += 1
             await asyncio.sleep(DELAY_S)
+        return is_late
+
+    def _refuse_if_resetting(self) -> None:
+        if self.mode is Mode.RESET:
+            self.met[self.mode] += 1
+            raise ConnectionResetError
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

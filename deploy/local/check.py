@@ -45,9 +45,9 @@ _PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
 }
 _ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"
-# Four processes on two cores, as most of the time is waiting for servers; a module's tests share its servers, so it
+# Three processes on two cores, as most of the time is waiting for servers; a module's tests share its servers, so it
 # stays whole.
-_IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+_IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 # Tests one by one, as they last unequally long; the longest takes some ten minutes on two cores.
 _FAULTS = ("tests/faults", "--faults-long", "--dist", "load", "--timeout", "2400", "-v")
 

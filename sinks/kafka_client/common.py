@@ -36,6 +36,15 @@ def broker_errors() -> Iterator[None]:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
 
 
+def partitions_of(consumer: Any, topic: str) -> list[int]:
+    """Return the numbers of the topic's partitions; raises BrokerUnavailable while it has none."""
+    with broker_errors():
+        numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise BrokerUnavailable(f"topic {topic} does not exist yet")
+    return sorted(numbers)
+
+
 def end_offsets(consumer: Any, topic: str, partitions: Iterable[int]) -> dict[int, int]:
     """Return the offset after the last readable record of each partition."""
     with broker_errors():

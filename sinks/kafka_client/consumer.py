@@ -25,6 +25,7 @@ from sinks.kafka_client.common import (
     REQUEST_TIMEOUT_MS,
     broker_errors,
     end_offsets,
+    partitions_of,
     records_of,
 )
 from sinks.kafka_client.records import Record
@@ -66,13 +67,14 @@ class GroupConsumer:
                 heartbeat_interval_ms=3_000,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
             )
+        try:
             # The library's leader assigns nothing, and never again, if it joins before it knows the partitions.
-            is_known = bool(self._consumer.partitions_for_topic(topic))
-            if is_known:
+            partitions_of(self._consumer, topic)
+            with broker_errors():
                 self._consumer.subscribe([topic], listener=self._marks)
-        if not is_known:
+        except BrokerUnavailable:
             self.close()
-            raise BrokerUnavailable(f"topic {topic} does not exist yet")
+            raise
 
     def poll(self, timeout_s: float) -> list[Record]:
         """Records of the partitions assigned now, oldest first within each; also keeps the membership alive."""

@@ -13,6 +13,7 @@ from sinks.kafka_client.common import (
     REQUEST_TIMEOUT_MS,
     broker_errors,
     end_offsets,
+    partitions_of,
     records_of,
 )
 from sinks.kafka_client.records import Record
@@ -27,11 +28,11 @@ class TopicReader:
         self._topic = topic
         with broker_errors():
             self._consumer: Any = KafkaConsumer(**kafka_options(settings), **CONSUMER_OPTIONS)
-            numbers = self._consumer.partitions_for_topic(topic)
-        if not numbers:
-            self._consumer.close()
-            raise BrokerUnavailable(f"topic {topic} does not exist yet")
-        self._partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+        try:
+            self._partitions = [TopicPartition(topic, number) for number in partitions_of(self._consumer, topic)]
+        except BrokerUnavailable:
+            self.close()
+            raise
         self._consumer.assign(self._partitions)
 
     def read_to_end(self) -> Iterator[Record]:

@@ -25,12 +25,7 @@ if TYPE_CHECKING:
     from tests.faults.meter_lab import MeterLab
     from tests.stack.kafka import Broker
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 KEY = "fus_test_killed"
 QUANTITIES = {"a": "600", "b": "7.5"}

@@ -83,7 +83,6 @@ def _counted() -> int:
 
 @pytest.mark.kafka
 @pytest.mark.faults
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_hostile_records_through_the_broker(lab: MeterLab, is_long: bool, fault_table: FaultTable) -> None:
     """Attacks all at once, then damaged batches, with and without keys: no partition stops, every counter is found."""
     worker, chance = lab.worker(), random.Random(lab.seed)

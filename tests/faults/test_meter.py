@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from tests.stack.kafka import Broker
 
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # The test's own client leaves sockets behind when its broker is killed.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 
 CASES = [

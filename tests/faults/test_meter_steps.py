@@ -21,8 +21,6 @@ pytestmark = [
     pytest.mark.faults,
     # A kill and a start at each of the failpoints: minutes on a busy machine, a quarter of an hour in the long set.
     pytest.mark.timeout(1800),
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 CASES = [

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 WITHIN_S = 90.0
 TOTAL = f"{SERVICE}/s0/calls/2026-07-01T00:00:00Z"
 

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 JULY, JUNE_20 = "2026-07-01T00:00:00Z", "2026-06-20T00:00:00Z"
 SUBSCRIPTIONS = ["s0", "s1", "s2"]
 

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from tests.faults.meter_lab import MeterLab
     from tests.stack.fault_table import FaultTable
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,7 @@ from tests.stack.kafka import Broker
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 SUBSCRIPTIONS = 6
 

@@ -23,12 +23,7 @@ from tests.integration.sinks_harness import (
 from tests.stack.kafka import Broker
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 HANGING = 100
 SESSION_S = 10

@@ -28,12 +28,7 @@ from tests.stack.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 # Secrets that occur nowhere else, in every form in which they could leak.
 PLAIN = b"marker-of-a-secret-that-nobody-may-see!!"

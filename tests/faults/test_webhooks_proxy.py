@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
     from tests.stack.kafka import Broker
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 SUBSCRIPTIONS = ("sub-0", "sub-1", "sub-2")
 # Longer than an attempt may take, so that attempts really fail of it.

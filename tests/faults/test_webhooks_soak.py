@@ -25,12 +25,7 @@ from tests.stack.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 SOAK_S = float(os.environ.get("WEBHOOK_SOAK_S", "15"))
 SUBSCRIPTIONS = 5

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 from deploy.local.settings import REPOSITORY
 from schemas.catalog import Endpoint, catalog_key
 from schemas.derived import Line
+from schemas.errors import BrokerUnavailable
 from schemas.events import Delivery, EndpointStatus, LifecycleEvent
 from schemas.identifiers import delivery_key, usage_key
 from schemas.sealing import seal
@@ -35,10 +37,11 @@ from tests.stack.waiting import wait_until
 
 SECRET_KEY = Fernet.generate_key().decode()
 ENDPOINT_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 PARTITIONS = 3
 
 Model = TypeVar("Model", bound=BaseModel)
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,9 @@ class Pipeline:
     def raw_records(self) -> Iterator[bytes]:
         """All that was ever written on all topics: keys, values and headers."""
         for topic in TOPICS:
-            reader = TopicReader(self.settings, self.settings.topic(topic))
-            try:
+            with closing(TopicReader(self.settings, self.settings.topic(topic))) as reader:
                 for record in reader.read_to_end():
                     yield b" ".join([record.key or b"", record.value or b"", *(value for _, value in record.headers)])
-            finally:
-                reader.close()
 
     def statuses(self) -> dict[int, EndpointStatus]:
         """The last status of each endpoint that has one."""
@@ -116,21 +116,37 @@ class Pipeline:
         self._publish(DELIVERIES, [Outgoing(key, delivery.model_dump_json().encode(), partition)])
 
     def _publish(self, topic: Topic, records: Sequence[Outgoing]) -> None:
-        publisher = Publisher(self.settings)
-        publisher.publish(self.settings.topic(topic), records)
-        publisher.close()
+        """Write all records, again if need be: a sink has to bear the same record twice."""
+
+        def write() -> None:
+            with closing(Publisher(self.settings)) as publisher:
+                publisher.publish(self.settings.topic(topic), records)
+
+        _once_the_broker_is_there(write)
 
     def _read(self, topic: Topic, model: type[Model], wanted: Callable[[bytes], bool] = lambda _: True) -> list[Model]:
         """The records of a topic that have a value and a wanted key; later ones behind earlier ones."""
-        reader = TopicReader(self.settings, self.settings.topic(topic))
+
+        def read() -> list[Model]:
+            with closing(TopicReader(self.settings, self.settings.topic(topic))) as reader:
+                return [
+                    model.model_validate_json(record.value)
+                    for record in reader.read_to_end()
+                    if record.value is not None and wanted(record.key or b"")
+                ]
+
+        return _once_the_broker_is_there(read)
+
+
+def _once_the_broker_is_there(work: Callable[[], Done]) -> Done:
+    """Do it, again while a broker that was just started or resumed does not serve it yet."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while True:
         try:
-            return [
-                model.model_validate_json(record.value)
-                for record in reader.read_to_end()
-                if record.value is not None and wanted(record.key or b"")
-            ]
-        finally:
-            reader.close()
+            return work()
+        except BrokerUnavailable:
+            if time.monotonic() > deadline_s:
+                raise
 
 
 def make_pipeline(bootstrap: str, prefix: str, topics: TopicMaker, **variables: str) -> Pipeline:

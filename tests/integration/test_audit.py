@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 START = "2026-07-01T00:00:00Z"
 WITHIN_S = 60.0
 
-pytestmark = [
-    pytest.mark.kafka,
-    # The test's own client leaves sockets behind when it closes.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture

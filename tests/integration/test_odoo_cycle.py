@@ -32,12 +32,7 @@ if TYPE_CHECKING:
     from tests.stack.kafka import TopicMaker
     from tests.stack.odoo import OdooServer
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.odoo,
-    # kafka-python leaves the sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
 
 KEY = "fus_test_cycle_0123456789abcdef"
 JULY, AUGUST, SEPTEMBER, OCTOBER, NOVEMBER = (datetime(2026, month, 1, tzinfo=UTC) for month in range(7, 12))

@@ -31,12 +31,7 @@ from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.odoo,
-    # kafka-python leaves the sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
 
 SECRET_KEY = Fernet.generate_key().decode()
 WITHIN_S = 40.0

@@ -15,11 +15,7 @@ from schemas.wire import decode_batch
 from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    # kafka-python leaves the sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
 

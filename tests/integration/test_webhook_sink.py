@@ -25,11 +25,7 @@ from tests.integration.sinks_harness import (
 from tests.stack.kafka import TopicMaker
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    # kafka-python's clients, of which the test makes many, may leave a socket behind when they close.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.kafka
 
 OLDER_SECRET = "a secret from before the prefix"
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TIMEOUT_MS = 5_000
+# A broker on a busy machine may take seconds for what it does in a moment otherwise.
+_TIMEOUT_MS = 30_000
+_SERVED_WITHIN_S = 30.0
+_POLL_S = 0.05
 
 
 def _connect(bootstrap: str, connect_within_ms: int = _TIMEOUT_MS) -> KafkaAdminClient:
     return KafkaAdminClient(
         bootstrap_servers=bootstrap,
         client_id="fusion-local",
-        request_timeout_ms=_TIMEOUT_MS,
+        request_timeout_ms=min(connect_within_ms * 5, _TIMEOUT_MS),
         bootstrap_timeout_ms=connect_within_ms,
         reconnect_backoff_max_ms=1_000,  # the default backs off for up to 30 s
     )
@@ -40,7 +44,7 @@ def answers(bootstrap: str) -> bool:
 
 
 def create_topics(bootstrap: str, partitions: Mapping[str, int], configs: Mapping[str, str] | None = None) -> None:
-    """Create topics with so many partitions each, one replica.
+    """Create topics with so many partitions each, one replica; return once clients can use them.
 
     Raises: KafkaError, also when one exists already.
     """
@@ -53,8 +57,24 @@ def create_topics(bootstrap: str, partitions: Mapping[str, int], configs: Mappin
             ],
             timeout_ms=_TIMEOUT_MS,
         )
+        _await_leaders(admin, partitions)
     finally:
         admin.close()
+
+
+def _await_leaders(admin: KafkaAdminClient, partitions: Mapping[str, int]) -> None:
+    """Return when each partition has a leader: a topic is created before that, and a client may look meanwhile."""
+    deadline_s = time.monotonic() + _SERVED_WITHIN_S
+    while True:
+        led = {
+            topic["name"]: sum(partition["leader_id"] >= 0 for partition in topic["partitions"])
+            for topic in admin.describe_topics(list(partitions))
+        }
+        if led == dict(partitions):
+            return
+        if time.monotonic() > deadline_s:
+            raise KafkaTimeoutError(f"topics without leaders after {_SERVED_WITHIN_S:g} s: {led}")
+        time.sleep(_POLL_S)
 
 
 def delete_topics(bootstrap: str, names: Iterable[str]) -> None:

@@ -264,7 +264,7 @@ class Receiver:
         """The event ids received on a path, in order."""
         return [request.event_id for request in list(self.requests) if request.path == path]
 
-    def wait_for(self, path: str, count: int, deadline_s: float = 30.0) -> list[Received]:
+    def wait_for(self, path: str, count: int, deadline_s: float = 60.0) -> list[Received]:
         """Return the requests on a path once there are so many."""
 
         def enough() -> list[Received]:

@@ -113,7 +113,7 @@ async def test_accepted_counters_are_readable_at_once(kafka_bootstrap: str, topi
     """After 202 a committed reader finds the record."""
     settings = _prepared(kafka_bootstrap, topic_prefix)
     with _running(settings) as gateway:
-        wait_until(gateway.is_ready, 20, "catalog read")
+        wait_until(gateway.is_ready, 60, "catalog read")
         async with _client(gateway) as client:
             answer = await client.post("/usage", json=_events("a", "b"))
             assert (answer.status_code, answer.json()) == (202, {"status": "ok", "accepted": 2})
@@ -127,7 +127,7 @@ async def test_a_new_key_and_a_revoked_one_count_without_restart(kafka_bootstrap
     producer = KafkaRecordProducer(settings)
     producer.start()
     with _running(settings) as gateway:
-        wait_until(gateway.is_ready, 20, "catalog read")
+        wait_until(gateway.is_ready, 60, "catalog read")
         async with _client(gateway) as client:
             assert (await client.get("/plans")).status_code == 200
             assert producer.wait_connected(20)
@@ -158,7 +158,7 @@ async def test_a_lost_broker_is_503_and_all_is_well_when_it_is_back(
     """Killed or silent: 503 with Retry-After in time, nothing piles up, 202 again without a restart of the gateway."""
     settings = _prepared(broker.bootstrap, "billing.")
     with _running(settings) as gateway:
-        wait_until(gateway.is_ready, 20, "catalog read")
+        wait_until(gateway.is_ready, 60, "catalog read")
         async with _client(gateway) as client:
             assert (await client.post("/usage", json=_events("before"))).status_code == 202
             mend = break_it(broker)

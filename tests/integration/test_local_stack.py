@@ -55,7 +55,7 @@ def _sleeper(code: str, stops_within_s: float = 5.0) -> Launch:
 
 
 def _says(processes: Processes, word: str) -> None:
-    wait_until(lambda: word in processes.log("sleeper").read_text(), 10, f"'{word}' in the log")
+    wait_until(lambda: word in processes.log("sleeper").read_text(), 60, f"'{word}' in the log")
 
 
 class TestProcesses:
@@ -81,7 +81,7 @@ class TestProcesses:
         """A killed child that nobody waited for does not count as running."""
         pid = processes.start("sleeper", _sleeper(_POLITE))
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: processes.pid("sleeper") is None, 5, "death")
+        wait_until(lambda: processes.pid("sleeper") is None, 60, "death")
 
     def test_a_process_that_ignores_sigterm_is_killed(self, processes: Processes) -> None:
         """`down` leaves nothing behind."""
@@ -190,7 +190,7 @@ class TestKafka:
         assert accepts(int(broker.bootstrap.rpartition(":")[2]))
         assert not kafka_client.answers(broker.bootstrap)
         broker.resume()
-        wait_until(lambda: kafka_client.answers(broker.bootstrap), 20, "the broker's answer")
+        wait_until(lambda: kafka_client.answers(broker.bootstrap), 60, "the broker's answer")
 
 
 @pytest.mark.odoo

@@ -83,7 +83,7 @@ class Feed:
                     found.extend(records)
                 return bool(consumer.position(partition) >= end)
 
-            wait_until(all_read, 20, topic.name)
+            wait_until(all_read, 60, topic.name)
         finally:
             consumer.close()
         return found

@@ -42,7 +42,7 @@ def keys_in(settings: Settings) -> list[str]:
                     found.extend(decode_batch(record.value)[0].keys)
             return bool(consumer.position(partition) >= end)
 
-        wait_until(all_read, 20, "the usage topic")
+        wait_until(all_read, 60, "the usage topic")
     finally:
         consumer.close()
     return found

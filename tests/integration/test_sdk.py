@@ -57,7 +57,7 @@ def records_in(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list
                 found.extend((record.partition, record.value) for record in records)
             return all(consumer.position(partition) >= ends[partition] for partition in assigned)
 
-        wait_until(all_read, 20, f"all of {topic}")
+        wait_until(all_read, 60, f"all of {topic}")
         return found
     finally:
         consumer.close()

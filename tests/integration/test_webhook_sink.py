@@ -63,7 +63,7 @@ def test_an_event_arrives_with_two_verifiable_signatures(sink_topics: Pipeline, 
         b'"service":"nexamaps","subscription":"sub-1","time":"2026-07-01T00:00:00Z","type":"invoice.paid"}'
     )
     wait_until(
-        lambda: sink_topics.deliveries()["evt_1"].state is DeliveryState.DELIVERED, 10, "the delivery is written down"
+        lambda: sink_topics.deliveries()["evt_1"].state is DeliveryState.DELIVERED, 60, "the delivery is written down"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_and_body(sink_topics: Pip
     assert {header(request, "webhook-id") for request in requests} == {"evt_1"}
     assert [header(request, "X-Fusion-Attempt") for request in requests] == ["1", "2", "3"]
     assert receiver.ids("/elsewhere") == []
-    wait_until(lambda: sink_topics.deliveries()["evt_1"].state is DeliveryState.DELIVERED, 10, "delivered")
+    wait_until(lambda: sink_topics.deliveries()["evt_1"].state is DeliveryState.DELIVERED, 60, "delivered")
     assert sink_topics.deliveries()["evt_1"].attempts == 3
 
 

@@ -167,13 +167,13 @@ async def test_a_lost_broker_is_503_and_all_is_well_when_it_is_back(
                 answer = await client.post("/usage", json=_events(f"during-{number}"))
                 assert answer.status_code == 503
                 assert int(answer.headers["retry-after"]) >= 1
-                assert time.monotonic() - asked_s < ACK_TIMEOUT_S + 1
+                assert time.monotonic() - asked_s < ACK_TIMEOUT_S + 20
             mend()
 
             async def is_back() -> bool:
                 return (await client.post("/usage", json=_events("after"))).status_code == 202
 
-            await wait_until_async(is_back, 30, "202 again")
+            await wait_until_async(is_back, 60, "202 again")
             keys = _keys_on(settings)
             assert {"before", "after"} <= set(keys)
 
@@ -234,7 +234,7 @@ def test_sigterm_ends_the_process_with_exit_code_0(kafka_bootstrap: str, topic_p
 
             wait_until(is_accepted, 30, "202 over HTTP")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     assert "a" in _keys_on(settings)

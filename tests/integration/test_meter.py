@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 @pytest.fixture

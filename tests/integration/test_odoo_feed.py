@@ -34,7 +34,7 @@ from tests.stack.waiting import wait_until
 pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
 
 SECRET_KEY = Fernet.generate_key().decode()
-WITHIN_S = 40.0
+WITHIN_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)

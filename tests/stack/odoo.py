@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deploy.local.stack import Stack
 
 _ROLE = "odoo"
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def test_flush_does_not_wait_for_counters_added_later(silent: ScriptedProducer) 
     (_, first), *_ = silent.wait_sent(1)
     client.add(**fields(2, subscription="one"))
     first.set_result(Position(0, 0))
-    assert done.wait(10)
+    assert done.wait(60)
     thread.join()
     assert client.unacknowledged == 1
     silent.answers_at_once = True

@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.derived import Overage, Total, Version
 from schemas.money import format_decimal
+from streams.derived_records import is_withdrawn
 
 
 class Where(StrEnum):
@@ -179,12 +180,6 @@ def _price(overage: Overage) -> str:
         return format_decimal(overage.price_per_unit)
     tiers = ((tier.up_to, tier.price_per_unit, tier.flat_fee) for tier in overage.tiers)
     return " ".join(f"≤{up_to or '∞'}:{format_decimal(price)}+{format_decimal(fee)}" for up_to, price, fee in tiers)
-
-
-def is_withdrawn(overage: Overage) -> bool:
-    """Tell whether a record is the end of a charge that does not apply any more: no terms, nothing due."""
-    numbers = overage.amount or overage.quota or overage.billable_units or overage.price_per_unit
-    return not (numbers or overage.tiers)
 
 
 def as_document(report: Report) -> dict[str, Any]:

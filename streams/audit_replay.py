@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.catalog import Charge
 from schemas.derived import Overage, Total
 from schemas.identifiers import total_key
 from schemas.wire import from_micros, to_micros
-from streams.audit import is_withdrawn
 from streams.derive import derive
+from streams.derived_records import terms_of
 from streams.domain.catalog import CatalogView
 from streams.records import LogRecord
 from streams.run_intake import take_in_run
@@ -100,29 +99,13 @@ def billed_by(totals: Iterable[Total], overages: Iterable[Overage]) -> Billed:
     """Return what the meter must remember to have billed, read from what it has published."""
     billed: Billed = {_name_of(total): {} for total in totals}
     for each in overages:
-        if not is_withdrawn(each):
-            billed.setdefault(_name_of(each), {})[each.charge] = _terms(each)
+        if (terms := terms_of(each)) is not None:
+            billed.setdefault(_name_of(each), {})[each.charge] = terms
     return billed
 
 
 def _name_of(record: Total | Overage) -> Name:
     return record.service, record.subscription, record.metric, to_micros(record.period_start)
-
-
-def _terms(overage: Overage) -> Charge:
-    return Charge(
-        id=0,
-        code=overage.charge,
-        name=overage.charge,
-        metric=overage.metric,
-        product=0,
-        included_quota=overage.quota,
-        price_per_unit=overage.price_per_unit,
-        unit_batch=overage.batch_size,
-        charge_model=overage.charge_model,
-        currency=overage.currency,
-        tiers=overage.tiers,
-    )
 
 
 def _name(key: AggregateKey) -> str:

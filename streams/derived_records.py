@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from schemas.catalog import Charge, ChargeModel, Tier
+from schemas.derived import Overage
 from schemas.periods import parse_instant
 from schemas.wire import to_micros
 from streams import metrics
@@ -90,10 +91,25 @@ def read_overage(value: bytes) -> OverageSeen | None:
     """Return a published overage; null, loudly, for a record that is none of ours."""
     try:
         record = _OVERAGE.decode(value)
-        return OverageSeen(*_place(record), record.charge, _terms(record))
+        return OverageSeen(*_place(record), record.charge, terms_of(record))
     except (msgspec.DecodeError, ValueError) as error:
         _pass_over(error)
         return None
+
+
+def is_withdrawn(record: Overage | _Overage) -> bool:
+    """Tell whether a record is the end of a charge that does not apply any more: no terms, nothing due."""
+    numbers = record.amount or record.quota or record.billable_units or record.price_per_unit
+    return not (numbers or record.tiers)
+
+
+def terms_of(record: Overage | _Overage) -> Charge | None:
+    """Return the terms a record bears as the charge that they were; null if the charge was withdrawn."""
+    if is_withdrawn(record):
+        return None
+    tiers = tuple((tier.up_to, tier.price_per_unit, tier.flat_fee) for tier in record.tiers)
+    prices = (record.quota, record.price_per_unit, record.batch_size)
+    return _charge(record.charge, record.metric, record.charge_model, record.currency, prices, tiers)
 
 
 _TOTAL = msgspec.json.Decoder(_Total)
@@ -109,14 +125,6 @@ def _place(record: _Record) -> tuple[Name, int, tuple[int, int, int]]:
 def _micros(instant: str) -> int:
     """Return the time of a boundary, which very many records share."""
     return to_micros(parse_instant(instant))
-
-
-def _terms(record: _Overage) -> Charge | None:
-    if record.amount == record.price_per_unit == record.quota == record.billable_units == 0 and not record.tiers:
-        return None
-    tiers = tuple((tier.up_to, tier.price_per_unit, tier.flat_fee) for tier in record.tiers)
-    prices = (record.quota, record.price_per_unit, record.batch_size)
-    return _charge(record.charge, record.metric, record.charge_model, record.currency, prices, tiers)
 
 
 @lru_cache(maxsize=4096)

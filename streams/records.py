@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.cloudevents import Headers
+
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """One record of a log; `timestamp_ms` (since 1970 UTC) is 0 where nobody asked for it."""
@@ -27,4 +29,4 @@ class Outgoing:
     key: bytes | None
     value: bytes
     partition: int | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from schemas.cloudevents import Headers
 from schemas.errors import BillingError
 
 RECORD_BYTES_MAX = 1_000_000
@@ -29,7 +30,7 @@ class Record:
     value: bytes | None
     key: bytes | None = None
     partition: int | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class RecordProducer(Protocol):

@@ -6,6 +6,6 @@ Library errors leave as `BrokerUnavailable` (try again) or `OwnershipLost` (drop
 from sinks.kafka_client.consumer import GroupConsumer
 from sinks.kafka_client.publisher import Publisher
 from sinks.kafka_client.reader import TopicReader
-from sinks.kafka_client.records import Headers, Outgoing, Record
+from sinks.kafka_client.records import Outgoing, Record
 
-__all__ = ["GroupConsumer", "Headers", "Outgoing", "Publisher", "Record", "TopicReader"]
+__all__ = ["GroupConsumer", "Outgoing", "Publisher", "Record", "TopicReader"]

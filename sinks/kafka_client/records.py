@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Headers = tuple[tuple[str, bytes], ...]
+from schemas.cloudevents import Headers
 
 
 @dataclass(frozen=True, slots=True)

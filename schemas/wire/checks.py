@@ -8,20 +8,29 @@ from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from schemas.identifiers import check_code, check_external_id
 from schemas.money import parse_decimal
 from schemas.periods import parse_instant
-from schemas.usage import PROPERTIES_MAX, REVISION_MAX
+from schemas.usage import PROPERTIES_MAX, REVISION_MAX, SCHEMA_VERSION
 from schemas.wire.columns import compact, to_micros
 
 Properties = dict[str, str | int | bool | None]
+TOP_NAMES = ("schema_version", "service", "counters", "columns")
+"""The fields of a usage batch itself."""
 
 _INT64 = 2**63
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 code = lru_cache(maxsize=4096)(check_code)
+
+
+def top(service: str, version: int | UnsetType) -> None:
+    """Raise unless a batch is of our schema and its service has a name."""
+    if version not in (SCHEMA_VERSION, UNSET):
+        raise ValueError("another schema version")
+    code(service)
 
 
 def check_indexes(indexes: Sequence[int], dictionary: Sequence[object]) -> None:

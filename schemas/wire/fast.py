@@ -9,13 +9,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.usage import COUNTERS_MAX, SCHEMA_VERSION
+from schemas.usage import COUNTERS_MAX
 from schemas.wire import checks
 from schemas.wire.checks import Properties
 from schemas.wire.columns import CounterColumns
 from schemas.wire.repeats import check_names, holds_only
-
-_TOP = ("schema_version", "service", "counters", "columns")
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -59,11 +57,9 @@ def decode(value: bytes) -> CounterColumns:
         msgspec.DecodeError, ValueError, IndexError, RecursionError: left to the slow path.
     """
     batch = _decoder.decode(value)
-    if batch.schema_version not in (SCHEMA_VERSION, UNSET):
-        raise ValueError("another schema version")
+    checks.top(batch.service, batch.schema_version)
     if not value.isascii():
         value.decode()  # The decoder looks into no string that it skips.
-    checks.code(batch.service)
     if batch.columns is not UNSET and batch.counters is UNSET:
         columns = _from_columns(value, batch, batch.columns)
     elif batch.counters is not UNSET and batch.columns is UNSET:
@@ -94,7 +90,7 @@ def _from_columns(value: bytes, batch: _Batch, wire: _Columns) -> CounterColumns
     if not holds_only(value, _strings(batch, wire) + texts):
         if properties is not None:
             raise ValueError("names of properties may occur twice")
-        check_names(value, dict.fromkeys((*_TOP, *_Columns.__struct_fields__)))
+        check_names(value, dict.fromkeys((*checks.TOP_NAMES, *_Columns.__struct_fields__)))
     return CounterColumns(
         service=batch.service,
         subscriptions=wire.subscriptions,
@@ -111,7 +107,7 @@ def _from_columns(value: bytes, batch: _Batch, wire: _Columns) -> CounterColumns
 
 
 def _from_rows(value: bytes, service: str, rows: Sequence[_Row]) -> CounterColumns:
-    counts: dict[str, int | None] = dict.fromkeys(_TOP)
+    counts: dict[str, int | None] = dict.fromkeys(checks.TOP_NAMES)
     counts |= dict.fromkeys(_Row.__struct_fields__, len(rows))
     counts["revision"] = sum(row.revision is not UNSET for row in rows)
     counts["properties"] = sum(row.properties is not UNSET for row in rows)

@@ -11,12 +11,10 @@ from decimal import Decimal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from schemas.usage import COUNTERS_MAX, SCHEMA_VERSION
+from schemas.usage import COUNTERS_MAX
 from schemas.wire import checks
 from schemas.wire.checks import Properties
 from schemas.wire.repeats import check_names, holds_only
-
-_TOP = ("schema_version", "service", "counters", "columns")
 
 
 class LazyRow(msgspec.Struct, gc=False):
@@ -80,7 +78,7 @@ read = msgspec.json.Decoder(LazyBatch).decode
 
 def check_columns(batch: LazyBatch, columns: LazyColumns) -> None:
     """Check everything about a batch in columns that is not raw, but for the subscriptions."""
-    _check_top(batch.service, batch.schema_version)
+    checks.top(batch.service, batch.schema_version)
     if batch.counters is not UNSET:
         raise ValueError("both forms")
     for metric in columns.metrics:
@@ -96,7 +94,7 @@ def check_strings(value: bytes, batch: LazyBatch, columns: LazyColumns, size: in
     if not holds_only(value, strings):
         if columns.properties:
             raise ValueError("names of properties may occur twice")
-        check_names(value, dict.fromkeys((*_TOP, *LazyColumns.__struct_fields__)))
+        check_names(value, dict.fromkeys((*checks.TOP_NAMES, *LazyColumns.__struct_fields__)))
 
 
 def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
@@ -104,7 +102,7 @@ def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
     versions = [batch.schema_version for batch in batches]
     services = [batch.service for batch in batches]
     for service, version in set(zip(services, versions, strict=True)):
-        _check_top(service, version)
+        checks.top(service, version)
     counters = [batch.counters for batch in batches if batch.counters is not UNSET and batch.columns is UNSET]
     if len(counters) != len(batches):
         raise ValueError("neither form, or both")
@@ -140,12 +138,6 @@ def rows_of(values: Sequence[bytes], batches: Sequence[LazyBatch]) -> Rows:
     for metric in set(found.metrics):
         checks.code(metric)
     return found
-
-
-def _check_top(service: str, version: int | UnsetType) -> None:
-    if version not in (SCHEMA_VERSION, UNSET):
-        raise ValueError("another schema version")
-    checks.code(service)
 
 
 def _texts(properties: Sequence[Properties | None]) -> int:

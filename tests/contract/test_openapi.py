@@ -16,6 +16,7 @@ from producers.gateway.odoo import OdooCalls
 from producers.testing import FakeOdooTransport, FakeProducer
 from schemas.catalog import Service, catalog_key
 from schemas.settings import load
+from tests.unit.gateway.invoices import INVOICE
 
 KEY = "fus_test_contract"
 
@@ -29,26 +30,6 @@ def _subscriptions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**state, "external_id": row["external_id"] or "1"} for row in rows]
 
 
-INVOICE = {
-    "id": 1,
-    "number": "INV/2026/1",
-    "type": "invoice",
-    "state": "posted",
-    "payment_state": "not_paid",
-    "service": "maps",
-    "subscription": "sub-1",
-    "customer": "acme",
-    "created_at": "2026-08-01T00:00:00Z",
-    "invoice_date": "2026-08-01",
-    "due_date": "2026-08-31",
-    "currency": "CAD",
-    "amount_untaxed": "100.00",
-    "amount_tax": "13.00",
-    "amount_total": "113.00",
-    "amount_due": "113.00",
-    "reversed_invoice_id": None,
-    "request_id": None,
-}
 ONE_INVOICE = {"status": "ok", "invoice": INVOICE | {"lines": []}}
 
 

@@ -29,6 +29,7 @@ class InvoiceLineAnswer(BaseModel):
 class InvoiceFacts(BaseModel):
     """An invoice or credit note; `lines` are null in lists."""
 
+    # Written out beside `schemas.odoo_invoices.Invoice`: what apps see changes by intent only, and is one service's.
     id: int
     number: str | None
     type: Literal["invoice", "credit_note"]

@@ -50,7 +50,7 @@ class KafkaRecordProducer:
     def __init__(self, settings: Settings, limits: ProducerLimits | None = None, topics: Sequence[str] = ()) -> None:
         self._limits = limits or ProducerLimits()
         self._topics = tuple(topics)
-        self._options = kafka_options(settings) | _producer_options(self._limits)
+        self._options = kafka_options(settings) | producer_options(self._limits)
         self._client: Any = None
         self._has_connected = False
         self._connected = threading.Event()
@@ -81,7 +81,7 @@ class KafkaRecordProducer:
         try:
             return len(self._connected_client().partitions_for(topic))
         except KafkaError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def send(self, record: Record) -> Future[Position]:
         """See `RecordProducer.send`."""
@@ -100,9 +100,9 @@ class KafkaRecordProducer:
             )
         except (KafkaError, ValueError) as error:  # ValueError: its picture of the topic lacks the partition
             self._unacked.forget(number)
-            raise _translated(error) from error
+            raise translated(error) from error
         pending.add_callback(lambda found: self._unacked.settle(number, Position(found.partition, found.offset)))
-        pending.add_errback(lambda error: self._unacked.fail(number, _translated(error)))
+        pending.add_errback(lambda error: self._unacked.fail(number, translated(error)))
         return future
 
     def flush(self, timeout_s: float) -> bool:
@@ -132,7 +132,7 @@ class KafkaRecordProducer:
                 self._abandon("Kafka did not acknowledge in time")
 
     def _connect(self) -> None:
-        if not any(_accepts(server) for server in self._options["bootstrap_servers"]):
+        if not any(accepts(server) for server in self._options["bootstrap_servers"]):
             return
         client: Any = None
         try:
@@ -142,7 +142,7 @@ class KafkaRecordProducer:
         except KafkaError as error:
             _log.warning("kafka.connect_failed", error=f"{type(error).__name__}: {error}")
             if client is not None:
-                _drop(client)
+                drop(client)
             return
         self._client = client
         self._has_connected = True
@@ -154,11 +154,11 @@ class KafkaRecordProducer:
         client, self._client = self._client, None
         self._connected.clear()
         if client is not None:
-            _drop(client)
+            drop(client)
         self._unacked.fail_all(BrokerUnavailable(why))
 
 
-def _drop(client: Any) -> None:
+def drop(client: Any) -> None:
     """Stop a client without sending what it holds."""
     with suppress(KafkaError):
         client.close(timeout=0)  # a time-out here, when it holds anything, leaves its thread running
@@ -168,7 +168,8 @@ def _drop(client: Any) -> None:
         client.close(timeout=0)
 
 
-def _producer_options(limits: ProducerLimits) -> dict[str, Any]:
+def producer_options(limits: ProducerLimits) -> dict[str, Any]:
+    """Return the options of a producer that waits for all in-sync replicas and never for longer than `limits` say."""
     ack_timeout_ms = max(1, int(limits.ack_timeout_s * 1000))
     return {
         "acks": "all",
@@ -184,7 +185,8 @@ def _producer_options(limits: ProducerLimits) -> dict[str, Any]:
     }
 
 
-def _accepts(server: str) -> bool:
+def accepts(server: str) -> bool:
+    """Tell whether something listens at `host:port`."""
     host, _, port = server.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S):
@@ -193,7 +195,8 @@ def _accepts(server: str) -> bool:
         return False
 
 
-def _translated(error: BaseException) -> BillingError:
+def translated(error: BaseException) -> BillingError:
+    """Return what a library error means to us."""
     if isinstance(error, MessageSizeTooLargeError):
         return RecordTooLarge(str(error))
     return BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__}")

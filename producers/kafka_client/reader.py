@@ -8,6 +8,7 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from producers.kafka_client.records import Position
 from schemas.settings import Settings, kafka_options
 
 _log = structlog.get_logger("fusion.kafka")
@@ -53,6 +54,10 @@ class CompactedReader:
     def wait_caught_up(self, timeout_s: float) -> bool:
         """Wait for `is_caught_up`; tell whether it came true in time."""
         return self._caught_up.wait(timeout_s)
+
+    def has_read(self, position: Position) -> bool:
+        """Tell whether the record at this position was applied."""
+        return self._next_offsets.get(position.partition, 0) > position.offset
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stop reading and disconnect."""

@@ -1,7 +1,5 @@
 """From Odoo's outbox to records of `events.v1`. Pure."""
 
-from collections.abc import Iterable
-
 from producers.kafka_client import Record
 from producers.odoo_feed.catalog import canonical_json
 from schemas.cloudevents import headers
@@ -29,19 +27,3 @@ def event_record(event: LifecycleEvent, topic: str) -> Record:
         key=usage_key(event.service, event.subscription or event.customer or "").encode(),
         headers=headers(event_type=event.type, event_id=event.id, source=SOURCE, time=event.time),
     )
-
-
-def in_waves(records: Iterable[Record]) -> list[list[Record]]:
-    """Return the records in waves, each with at most one record per key, in order.
-
-    Waiting for a wave before sending the next keeps the order per key also when a record fails and is sent again.
-    """
-    waves: list[list[Record]] = []
-    depth: dict[bytes | None, int] = {}
-    for record in records:
-        wave = depth.get(record.key, 0)
-        if wave == len(waves):
-            waves.append([])
-        waves[wave].append(record)
-        depth[record.key] = wave + 1
-    return waves

@@ -4,10 +4,9 @@ import threading
 
 
 class CatalogMirror:
-    """Written by the topic's reader and by the feed after its own acknowledged writes; read by the feed.
+    """Written by the topic's reader only, read by the feed.
 
-    Because it follows the topic, a record that somebody else wrote there is found and put right by the next full
-    comparison.
+    So a record that somebody else wrote there is found, and put right by the next full comparison.
     """
 
     def __init__(self) -> None:

@@ -7,16 +7,14 @@ from collections.abc import Callable
 import structlog
 
 from producers import metrics
-from producers.kafka_client import CompactedReader, KafkaRecordProducer, ProducerLimits, RecordTooLarge
+from producers.kafka_client import RecordTooLarge
 from producers.odoo_feed.catalog import CatalogShrank
-from producers.odoo_feed.mirror import CatalogMirror
-from producers.odoo_feed.publishing import ACK_TIMEOUT_S
+from producers.odoo_feed.session import KafkaSession, Sessions
 from producers.odoo_feed.work import CatalogWork, OutboxWork
-from schemas.errors import OdooRefused, Unavailable
+from schemas.errors import OdooRefused, OwnershipLost, Unavailable
 from schemas.odoo_rpc import OdooBilling, OdooTransport
 from schemas.sealing import check_secret_key
 from schemas.settings import Settings
-from schemas.topics import CATALOG
 
 _log = structlog.get_logger("fusion.feed")
 
@@ -40,21 +38,19 @@ def run(
 
     Raises:
         ConfigurationError: `FUSION_SECRET_KEY` cannot seal.
+        OwnershipLost: another feed has begun; two would undo each other's work.
     """
     check_secret_key(settings.secret_key.get_secret_value())
     odoo = OdooBilling(odoo_transport_factory())
-    producer = KafkaRecordProducer(settings, ProducerLimits(ack_timeout_s=ACK_TIMEOUT_S))
-    mirror = CatalogMirror()
-    reader = CompactedReader(settings, settings.topic(CATALOG), mirror.apply)
-    catalog = CatalogWork(settings, odoo, producer, mirror, reader.is_caught_up, ready or threading.Event())
-    outbox = OutboxWork(settings, odoo, producer)
-    producer.start()
-    reader.start()
+    sessions = Sessions(lambda: KafkaSession(settings))
+    catalog = CatalogWork(settings, odoo, sessions, ready or threading.Event())
+    outbox = OutboxWork(settings, odoo, sessions)
     try:
         repeat([Job("catalog", catalog.run_once), Job("outbox", outbox.run_once)], stop)
+    except OwnershipLost as error:
+        raise OwnershipLost(f"this odoo-feed stops, as only one may run: {error}") from error
     finally:
-        reader.stop()
-        producer.close(timeout_s=1.0)
+        sessions.close()
     _log.info("feed.stopped")
 
 

@@ -5,9 +5,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from standardwebhooks import Webhook
 from deploy.adapters.odoo import OdooRpcTransport
 from producers import odoo_feed
 from schemas.catalog import Charge, Endpoint, Subscription, catalog_entry
-from schemas.errors import OdooUnavailable
+from schemas.errors import OdooUnavailable, OwnershipLost
 from schemas.money import format_decimal
 from schemas.odoo_rpc import OdooTransport
 from schemas.sealing import open_sealed
@@ -69,7 +70,10 @@ class Feed:
     def records(self, topic: Topic) -> list[Any]:
         """Return all records of a topic's first partition."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap, group_id=None, enable_auto_commit=False
+            bootstrap_servers=self.settings.kafka_bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
         )
         partition = TopicPartition(self.settings.topic(topic), 0)
         found: list[Any] = []
@@ -258,6 +262,48 @@ def test_an_event_whose_acknowledgement_was_lost_comes_again_under_the_same_id(
     ids = [json.loads(record.value)["id"] for record in feed.events(books.service)]
     assert ids
     assert all(ids.count(event_id) == 2 for event_id in ids)
+
+
+@dataclass
+class TellsLate:
+    """A transport to the real Odoo that holds back a certain price of the catalog until it is let go."""
+
+    inner: OdooRpcTransport
+    price: str
+    holding: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def call(self, model: str, method: str, kwargs: dict[str, Any]) -> Any:
+        """Call first, then wait: what is held back is what Odoo said before."""
+        answer = self.inner.call(model, method, kwargs)
+        if method == "fc_catalog" and self._names_price(answer["records"]):
+            self.holding.set()
+            assert self.go_on.wait(WITHIN_S)
+        return answer
+
+    def _names_price(self, records: list[Any]) -> bool:
+        prices = [(record["value"] or {}).get("price_per_unit") for record in records]
+        return any(price is not None and Decimal(price) == Decimal(self.price) for price in prices)
+
+
+@pytest.mark.faults
+def test_of_two_feeds_the_older_one_stops_and_leaves_nothing_stale(
+    feed: Feed, books: OdooBooks, odoo: OdooServer
+) -> None:
+    """It has read a price, another feed takes over and publishes the next price: the first is never written."""
+    late = TellsLate(OdooRpcTransport(feed.settings), "0.25")
+    with ExitStack() as newer:
+        with pytest.raises(OwnershipLost, match="only one may run"), feed.running(late) as ready:  # noqa: PT012
+            assert ready.wait(WITHIN_S)
+            [charge] = feed.catalog(Charge, books.service)
+            odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.25})
+            assert late.holding.wait(WITHIN_S)
+            odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.5})
+            assert newer.enter_context(feed.running()).wait(WITHIN_S)
+            late.go_on.set()
+        records = [json.loads(record.value) for record in feed.records(CATALOG) if record.value]
+    prices = [value["price_per_unit"] for value in records if value["kind"] == "charge" and value["id"] == charge.id]
+    assert [Decimal(price) for price in prices] == [charge.price_per_unit, Decimal("0.5")]
 
 
 @pytest.mark.faults

@@ -1,10 +1,10 @@
 """Scripted stand-ins for Odoo and Kafka, for the feed's own decisions only; integration tests use the real ones."""
 
-from concurrent.futures import Future
+from collections.abc import Sequence
 from typing import Any
 
-from producers.kafka_client import Position, Record
-from schemas.errors import BrokerUnavailable
+from producers.kafka_client import Record
+from schemas.errors import BrokerUnavailable, OwnershipLost
 
 
 class ScriptedOdoo:
@@ -36,28 +36,54 @@ class ScriptedOdoo:
 
 
 class ScriptedKafka:
-    """A `RecordProducer` that keeps records, or fails those whose number is in `failing`."""
+    """The topics, and sessions on them: the newest may write. `failing` numbers the publications that are cut short."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.values: dict[str, bytes] = {}
         self.failing: set[int] = set()
-        self._sends = 0
+        self.is_read = True
+        self.sessions: list[ScriptedSession] = []
+        self.publications = 0
 
-    def partitions(self, topic: str) -> int:
-        """One is enough."""
-        return len([topic])
+    def begin(self) -> "ScriptedSession":
+        """Begin a session."""
+        self.sessions.append(ScriptedSession(self))
+        return self.sessions[-1]
 
-    def send(self, record: Record) -> Future[Position]:
-        """Keep or fail the record."""
-        future: Future[Position] = Future()
-        self._sends += 1
-        if self._sends in self.failing:
-            future.set_exception(BrokerUnavailable("scripted"))
+
+class ScriptedSession:
+    """A `Session` on `ScriptedKafka`."""
+
+    def __init__(self, kafka: ScriptedKafka) -> None:
+        self._kafka = kafka
+        self.is_closed = False
+
+    def catalog(self) -> dict[str, bytes] | None:
+        """See `Session`."""
+        return dict(self._kafka.values) if self._kafka.is_read else None
+
+    def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Keep the records; of a failing publication only the first."""
+        assert not self.is_closed
+        if self is not self._kafka.sessions[-1]:
+            raise OwnershipLost("scripted")
+        assert all(record.topic == topic for record in records)
+        self._kafka.publications += 1
+        is_cut = self._kafka.publications in self._kafka.failing
+        for record in records[:1] if is_cut else records:
+            self._kafka.records.append(record)
+            if topic.endswith("catalog.v1"):
+                self._apply((record.key or b"").decode(), record.value)
+        if is_cut:
+            raise BrokerUnavailable("scripted")
+
+    def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+    def _apply(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._kafka.values.pop(key, None)
         else:
-            self.records.append(record)
-            future.set_result(Position(0, len(self.records)))
-        return future
-
-    def flush(self, timeout_s: float) -> bool:
-        """Nothing is queued here."""
-        return timeout_s >= 0
+            self._kafka.values[key] = value

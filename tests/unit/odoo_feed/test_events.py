@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from producers.kafka_client import Record
-from producers.odoo_feed.events import event_record, in_waves, lifecycle_event
+from producers.odoo_feed.events import event_record, lifecycle_event
 from schemas.odoo_rpc import OutboxEvent
 
 ROW: OutboxEvent = {
@@ -48,16 +45,3 @@ def test_a_row_that_does_not_fit_is_refused() -> None:
     """The feed reports it and leaves it in the outbox."""
     with pytest.raises(ValueError, match="time"):
         lifecycle_event({**ROW, "time": "yesterday"})
-
-
-@given(st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=30))
-def test_waves_keep_the_order_per_key(keys: list[bytes]) -> None:
-    """No wave holds a key twice; all waves together are all records, in order per key."""
-    records = [Record("t", str(number).encode(), key=key) for number, key in enumerate(keys)]
-    waves = in_waves(records)
-    for wave in waves:
-        assert len({record.key for record in wave}) == len(wave)
-    flat = [record for wave in waves for record in wave]
-    for key in set(keys):
-        assert [r for r in flat if r.key == key] == [r for r in records if r.key == key]
-    assert len(flat) == len(records)

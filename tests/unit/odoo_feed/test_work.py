@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from producers.kafka_client import Record
 from producers.odoo_feed.catalog import CatalogShrank
-from producers.odoo_feed.mirror import CatalogMirror
 from producers.odoo_feed.role import Job, repeat, wait_s
+from producers.odoo_feed.session import Sessions, in_transactions
 from producers.odoo_feed.work import CatalogWork, OutboxWork
-from schemas.errors import BrokerUnavailable, ConfigurationError, OdooRefused, OdooUnavailable
+from schemas.errors import BrokerUnavailable, ConfigurationError, OdooRefused, OdooUnavailable, OwnershipLost
 from schemas.odoo_rpc import OdooBilling
 from schemas.sealing import check_secret_key
 from schemas.settings import Settings
@@ -29,9 +30,7 @@ class Feed:
 
     odoo: ScriptedOdoo = field(default_factory=ScriptedOdoo)
     kafka: ScriptedKafka = field(default_factory=ScriptedKafka)
-    mirror: CatalogMirror = field(default_factory=CatalogMirror)
     ready: threading.Event = field(default_factory=threading.Event)
-    mirror_complete: bool = True
 
     def __post_init__(self) -> None:
         """Wire the jobs."""
@@ -40,8 +39,9 @@ class Feed:
     def restart(self, settings: Settings = SETTINGS) -> None:
         """Wire the jobs anew, as a new process would; the next look at the catalog is a full one."""
         billing = OdooBilling(self.odoo)
-        self.catalog = CatalogWork(settings, billing, self.kafka, self.mirror, lambda: self.mirror_complete, self.ready)
-        self.outbox = OutboxWork(settings, billing, self.kafka)
+        sessions = Sessions(self.kafka.begin)
+        self.catalog = CatalogWork(settings, billing, sessions, self.ready)
+        self.outbox = OutboxWork(settings, billing, sessions)
 
     def published(self) -> list[tuple[str, Any]]:
         """Return (key, parsed value) of every record."""
@@ -87,7 +87,7 @@ def test_a_catalog_that_suddenly_lost_most_of_its_records_is_not_believed(feed: 
     assert len(feed.kafka.records) == before
     feed.odoo.records = everything[:35]
     feed.catalog.run_once()
-    assert len(feed.mirror.values()) == 35
+    assert len(feed.kafka.values) == 35
 
 
 def test_a_person_may_allow_the_loss(feed: Feed) -> None:
@@ -97,19 +97,19 @@ def test_a_person_may_allow_the_loss(feed: Feed) -> None:
     feed.odoo.records = []
     feed.restart(SETTINGS.model_copy(update={"catalog_deletions_percent_max": 100}))
     feed.catalog.run_once()
-    assert feed.mirror.values() == {}
+    assert feed.kafka.values == {}
     feed.odoo.records = [plan(number) for number in range(20)]
     feed.restart()
     feed.catalog.run_once()
     feed.odoo.records = []
     feed.restart()
     feed.catalog.run_once()
-    assert feed.mirror.values() == {}
+    assert feed.kafka.values == {}
 
 
 def test_the_catalog_waits_until_the_topic_was_read(feed: Feed) -> None:
     """Without knowing what is there, differences cannot be known."""
-    feed.mirror_complete = False
+    feed.kafka.is_read = False
     assert feed.catalog.run_once() < 1
     assert not feed.odoo.calls
     assert not feed.ready.is_set()
@@ -128,24 +128,26 @@ def test_first_everything_then_what_changed(feed: Feed) -> None:
 
 def test_what_is_gone_is_deleted_by_a_full_round(feed: Feed) -> None:
     """Also what an earlier feed had left behind."""
-    feed.mirror.apply("plan/9", b"left behind")
+    feed.kafka.values["plan/9"] = b"left behind"
     feed.odoo.records = [plan(1)]
     feed.catalog.run_once()
     assert feed.published()[-1] == ("plan/9", None)
-    assert feed.mirror.values().keys() == {"plan/1"}
+    assert feed.kafka.values.keys() == {"plan/1"}
 
 
 def test_a_failed_publication_is_repeated_in_full(feed: Feed) -> None:
-    """Not ready, cursor not moved, mirror unchanged: the next round does it all again."""
+    """Not ready, cursor not moved: the next round does it all again, in a session of its own."""
     feed.odoo.records = [plan(1), plan(2)]
-    feed.kafka.failing = {2}
+    feed.kafka.failing = {1}
     with pytest.raises(BrokerUnavailable):
         feed.catalog.run_once()
     assert not feed.ready.is_set()
+    assert feed.kafka.sessions[0].is_closed
     feed.catalog.run_once()
+    assert len(feed.kafka.sessions) == 2
     assert feed.ready.is_set()
     assert [kwargs["since"] for _, kwargs in feed.odoo.calls] == [None, None]
-    assert feed.mirror.values().keys() == {"plan/1", "plan/2"}
+    assert feed.kafka.values.keys() == {"plan/1", "plan/2"}
 
 
 def test_a_bad_record_does_not_keep_the_feed_from_being_ready(feed: Feed) -> None:
@@ -167,7 +169,7 @@ def test_events_are_acknowledged_after_kafka_has_them(feed: Feed) -> None:
 
 
 def test_events_that_kafka_did_not_take_stay_in_the_outbox(feed: Feed) -> None:
-    """The next round publishes them under the same ids; those of other keys may come twice, none is missing."""
+    """The next round publishes them under the same ids; some may come twice, none is missing, the order stays."""
     feed.odoo.outbox = [event(1), event(2), event(3)]
     feed.kafka.failing = {1}
     with pytest.raises(BrokerUnavailable):
@@ -176,7 +178,45 @@ def test_events_that_kafka_did_not_take_stay_in_the_outbox(feed: Feed) -> None:
     feed.outbox.run_once()
     assert feed.odoo.acknowledged == [1, 2, 3]
     of_sub_1 = [value["id"] for key, value in feed.published() if key == "nexamaps/sub-1"]
-    assert of_sub_1 == ["event-1", "event-3"]
+    assert of_sub_1 == ["event-1", "event-1", "event-3"]
+
+
+def test_a_new_session_compares_everything_anew(feed: Feed) -> None:
+    """Another feed may have written in between: what this one knew before is worth nothing."""
+    feed.odoo.records = [plan(1)]
+    feed.odoo.outbox = [event(1)]
+    feed.catalog.run_once()
+    feed.kafka.failing = {2}
+    with pytest.raises(BrokerUnavailable):
+        feed.outbox.run_once()
+    feed.kafka.values["plan/1"] = b"of another feed"
+    feed.catalog.run_once()
+    assert [kwargs["since"] for name, kwargs in feed.odoo.calls if name == "fc_catalog"] == [None, None]
+    assert json.loads(feed.kafka.values["plan/1"])["id"] == 1
+
+
+@pytest.mark.parametrize("name", ["catalog", "outbox"])
+def test_a_feed_that_was_shut_out_stops(feed: Feed, name: str) -> None:
+    """It writes nothing and acknowledges nothing; the process ends, so that somebody looks."""
+    feed.odoo.records = [plan(1)]
+    feed.catalog.run_once()
+    Feed(odoo=feed.odoo, kafka=feed.kafka).catalog.run_once()
+    feed.odoo.records, feed.odoo.outbox = [plan(1, name="Renamed")], [event(1)]
+    run_once = {"catalog": feed.catalog.run_once, "outbox": feed.outbox.run_once}[name]
+    with pytest.raises(OwnershipLost):
+        Job(name, run_once).run()
+    assert (len(feed.kafka.records), feed.odoo.acknowledged) == (1, [])
+
+
+def test_transactions_are_bounded_and_keep_the_order() -> None:
+    """By number and by bytes; a record larger than the bound has one of its own."""
+    records = [Record("t", str(number).encode()) for number in range(1001)]
+    parts = list(in_transactions(records))
+    assert [len(part) for part in parts] == [500, 500, 1]
+    assert [record for part in parts for record in part] == records
+    large = [Record("t", bytes(900_000))] * 10
+    assert [len(part) for part in in_transactions(large)] == [9, 1]
+    assert list(in_transactions([])) == []
 
 
 def test_an_event_that_does_not_fit_stays_for_a_person(feed: Feed) -> None:

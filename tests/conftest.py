@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.stack.running",
     "tests.stack.kafka",
     "tests.stack.odoo",
+    "tests.stack.meter",
     "tests.stack.pipeline",
     "tests.stack.sinks",
     "tests.stack.fault_table",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from tests.faults.workers import Worker, running
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["MeterLab", "Victim", "Worker", "open_lab", "running", "under_load"]
@@ -207,9 +210,12 @@ class MeterLab:
         )
 
 
-def open_lab(bootstrap: str, prefix: str, folder: Path, seed: int = 1) -> MeterLab:
-    """A lab with its topics and the model's catalog on them."""
-    lab = MeterLab(bootstrap, prefix, folder, seed=seed)
+@contextmanager
+def open_lab(bootstrap: str, prefix: str, folder: Path) -> Iterator[MeterLab]:
+    """A lab with its topics and the model's catalog on them; what it leaves behind is found in its own test."""
+    lab = MeterLab(bootstrap, prefix, folder)
     lab.open()
     lab.tell_catalog(dict(catalog(SUBSCRIPTIONS)))
-    return lab
+    yield lab
+    lab.close()
+    gc.collect()

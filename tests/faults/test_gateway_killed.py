@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -34,13 +33,11 @@ QUANTITIES = {"a": "600", "b": "7.5"}
 @pytest.fixture
 def lab(proxied: tuple[Broker, Proxy], tmp_path: Path) -> Iterator[MeterLab]:
     """Topics and catalog on the broker behind the proxy, reached directly; the service has a key."""
-    made = open_lab(proxied[0].bootstrap, "k.", tmp_path)
     hashed = hashlib.sha256(KEY.encode()).hexdigest()
     service = {"kind": "service", "id": 1, "code": SERVICE, "name": "Maps", "api_key_hashes": [hashed]}
-    made.tell_catalog({"service/1": service})
-    yield made
-    made.close()
-    gc.collect()
+    with open_lab(proxied[0].bootstrap, "k.", tmp_path) as lab:
+        lab.tell_catalog({"service/1": service})
+        yield lab
 
 
 def keys_on_the_log(lab: MeterLab) -> list[str]:

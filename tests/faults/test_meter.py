@@ -5,7 +5,6 @@ Each test is a scenario, done a few times by default and often with `--faults-lo
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +45,5 @@ def test_stays_exact_when_the_broker_is_killed(
     broker: Broker, tmp_path: Path, is_long: bool, fault_table: FaultTable
 ) -> None:
     """The worker waits for it, or is started again; either way nothing is lost."""
-    lab = open_lab(broker.bootstrap, "billing.", tmp_path)
-    group.the_broker_is_killed(Rig(lab, "broker killed", 10 if is_long else 2, fault_table), broker)
-    lab.close()
-    gc.collect()
+    with open_lab(broker.bootstrap, "billing.", tmp_path) as lab:
+        group.the_broker_is_killed(Rig(lab, "broker killed", 10 if is_long else 2, fault_table), broker)

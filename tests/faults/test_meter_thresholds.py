@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.local import kafka_client
 from schemas.events import LifecycleEvent
-from tests.faults.meter_lab import MeterLab, open_lab, running
+from tests.faults.meter_lab import MeterLab, running
 from tests.faults.reference_model import SERVICE, catalog
 from tests.stack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 WITHIN_S = 90.0
@@ -26,15 +20,12 @@ TOTAL = f"{SERVICE}/s0/calls/2026-07-01T00:00:00Z"
 
 
 @pytest.fixture
-def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics, and a charge that tells the app at 80 % of its quota of 500."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    kafka_client.create_topics(kafka_bootstrap, {topic_prefix + "events.v1": 1})
+def lab(lab: MeterLab) -> MeterLab:
+    """Its charge tells the app at 80 % of its quota of 500."""
+    kafka_client.create_topics(lab.bootstrap, {lab.prefix + "events.v1": 1})
     threshold = {"code": "most", "kind": "quota_percent", "value": "80"}
-    made.tell_catalog({"charge/1": catalog(["s0"])["charge/1"] | {"thresholds": [threshold]}})
-    yield made
-    made.close()
-    gc.collect()
+    lab.tell_catalog({"charge/1": catalog(["s0"])["charge/1"] | {"thresholds": [threshold]}})
+    return lab
 
 
 def use(lab: MeterLab, key: str, quantity: str) -> None:

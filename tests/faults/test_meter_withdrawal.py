@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.meter_lab import MeterLab, Worker, open_lab, running
+from tests.faults.meter_lab import MeterLab, Worker, running
 from tests.faults.reference_model import SERVICE, catalog
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 JULY, JUNE_20 = "2026-07-01T00:00:00Z", "2026-06-20T00:00:00Z"
 SUBSCRIPTIONS = ["s0", "s1", "s2"]
-
-
-@pytest.fixture
-def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics on the shared broker."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    yield made
-    made.close()
-    gc.collect()
 
 
 def quantities(lab: MeterLab) -> dict[str, str]:

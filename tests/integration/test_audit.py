@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,26 +12,14 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from schemas.errors import ConfigurationError
 from streams.data_directory import locked
-from tests.faults.meter_lab import MeterLab, open_lab, running, under_load
+from tests.faults.meter_lab import MeterLab, running, under_load
 from tests.faults.reference_model import SERVICE
 from tests.stack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 START = "2026-07-01T00:00:00Z"
 WITHIN_S = 60.0
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics, and a catalog with the subscriptions s0, s1, …."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    yield made
-    made.close()
-    gc.collect()
 
 
 def counter(key: str, quantity: str, start: str = "2026-07-03T00:00:00Z", **fields: Any) -> dict[str, Any]:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from streams.domain.catalog import CatalogView
 from streams.store import snapshots
-from tests.faults.meter_lab import MeterLab, Worker, open_lab, running, under_load
+from tests.faults.meter_lab import MeterLab, Worker, running, under_load
 from tests.integration.test_audit import counter
 from tests.stack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.kafka
 WITHIN_S = 100.0
 OFTEN = {"meter_audit_s": "0.2", "meter_audit_share": "1"}
-
-
-@pytest.fixture
-def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics, and a catalog with the subscriptions s0, s1, …."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    yield made
-    made.close()
-    gc.collect()
 
 
 def drift(port: int) -> dict[str, float]:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.meter_lab import MeterLab, open_lab, running
+from tests.faults.meter_lab import MeterLab, running
 from tests.faults.reference_model import SERVICE, catalog
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
 WITHIN_S = 90.0
-
-
-@pytest.fixture
-def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics, and a catalog with the subscriptions s0, s1, …."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    yield made
-    made.close()
-    gc.collect()
 
 
 def counter(key: str = "k", quantity: str = "1", start: str = "2026-07-03T00:00:00Z", **fields: Any) -> dict[str, Any]:

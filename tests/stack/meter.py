@@ -1,8 +1,7 @@
-"""The lab that most fault tests of the meter work in."""
+"""The lab that tests of the meter work in."""
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
-    """Fresh topics on the shared broker."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    yield made
-    made.close()
-    gc.collect()
+    """Fresh topics on the shared broker, and a catalog with the subscriptions s0, s1, …."""
+    with open_lab(kafka_bootstrap, topic_prefix, tmp_path) as lab:
+        yield lab

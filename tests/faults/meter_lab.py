@@ -16,11 +16,11 @@ from deploy.local import kafka_client
 from schemas.topics import REJECTED_BYTES_MAX
 from tests.faults.load import SUBSCRIPTIONS, Load, under_load
 from tests.faults.quiet import QUIET_WITHIN_S, Quiet
-from tests.faults.reading import Tail, read_cold
 from tests.faults.reference_model import SERVICE, Model, catalog
 from tests.faults.verdict import Published, Refusals, Verdict, judge, newest, refusals
 from tests.faults.victims import Victim
 from tests.faults.workers import Worker, running
+from tests.stack.reading import Tail, read_cold
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.stack.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.faults.reading import Tail
+    from tests.stack.reading import Tail
 
 QUIET_WITHIN_S = 90.0
 _ROUNDS = 3

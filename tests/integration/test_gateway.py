@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from producers import topics
 from producers.gateway import Gateway
@@ -25,6 +24,7 @@ from schemas.settings import Settings, load
 from schemas.topics import CATALOG, USAGE
 from schemas.wire import decode_batch
 from tests.stack.kafka import Broker
+from tests.stack.reading import read_cold
 from tests.stack.waiting import wait_until, wait_until_async
 
 KEY = "fus_test_integration"
@@ -86,27 +86,12 @@ def _events(*keys: str) -> dict[str, Any]:
 
 def _keys_on(settings: Settings) -> list[str]:
     """Return the idempotency keys on the usage topic, as a committed reader sees them."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-    try:
-        partitions = [TopicPartition(settings.topic(USAGE), number) for number in range(settings.topic_partitions)]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        keys: list[str] = []
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(timeout_ms=500).values():
-                for record in records:
-                    columns, refused = decode_batch(record.value)
-                    assert not refused
-                    keys += columns.keys
-        return keys
-    finally:
-        consumer.close()
+    keys: list[str] = []
+    for record in read_cold(settings.kafka_bootstrap, settings.topic(USAGE)):
+        columns, refused = decode_batch(record.value)
+        assert not refused
+        keys += columns.keys
+    return keys
 
 
 async def test_accepted_counters_are_readable_at_once(kafka_bootstrap: str, topic_prefix: str) -> None:

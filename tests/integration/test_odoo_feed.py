@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from kafka import KafkaConsumer, TopicPartition
 from standardwebhooks import Webhook
 
 from deploy.adapters.odoo import OdooRpcTransport
@@ -30,6 +29,7 @@ from sinks.webhooks.signing import Attempt, headers_of
 from tests.integration.odoo_harness import OdooBooks, make_books
 from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.odoo import OdooServer
+from tests.stack.reading import read_cold
 from tests.stack.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
@@ -68,29 +68,8 @@ class Feed:
             raise failures[0]
 
     def records(self, topic: Topic) -> list[Any]:
-        """Return all records of a topic's first partition."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-        )
-        partition = TopicPartition(self.settings.topic(topic), 0)
-        found: list[Any] = []
-        try:
-            consumer.assign([partition])
-            consumer.seek_to_beginning(partition)
-            end = consumer.end_offsets([partition])[partition]
-
-            def all_read() -> bool:
-                for records in consumer.poll(timeout_ms=200).values():
-                    found.extend(records)
-                return bool(consumer.position(partition) >= end)
-
-            wait_until(all_read, 60, topic.name)
-        finally:
-            consumer.close()
-        return found
+        """Return all records of a topic."""
+        return read_cold(self.settings.kafka_bootstrap, self.settings.topic(topic))
 
     def values(self) -> dict[str, bytes]:
         """Return what the catalog topic holds, the last state of each key."""

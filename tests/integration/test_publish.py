@@ -4,14 +4,13 @@ import csv
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from producers.publish import PublishOptions, PublishStopped, publish_file
 from schemas.settings import Settings, load
 from schemas.topics import USAGE
 from schemas.wire import decode_batch
 from tests.stack.kafka import TopicMaker
-from tests.stack.waiting import wait_until
+from tests.stack.reading import read_cold
 
 pytestmark = pytest.mark.kafka
 
@@ -28,24 +27,8 @@ def settings(kafka_bootstrap: str, topic_prefix: str, topics: TopicMaker) -> Set
 
 def keys_in(settings: Settings) -> list[str]:
     """Return the idempotency keys in the usage topic, in order."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False)
-    partition = TopicPartition(settings.topic(USAGE), 0)
-    found: list[str] = []
-    try:
-        consumer.assign([partition])
-        consumer.seek_to_beginning(partition)
-        end = consumer.end_offsets([partition])[partition]
-
-        def all_read() -> bool:
-            for records in consumer.poll(timeout_ms=200).values():
-                for record in records:
-                    found.extend(decode_batch(record.value)[0].keys)
-            return bool(consumer.position(partition) >= end)
-
-        wait_until(all_read, 60, "the usage topic")
-    finally:
-        consumer.close()
-    return found
+    records = read_cold(settings.kafka_bootstrap, settings.topic(USAGE))
+    return [key for record in records for key in decode_batch(record.value)[0].keys]
 
 
 def write_rows(path: Path, count: int, bad: int | None = None) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from producers.sdk import ClientLimits, NotAcknowledged, UsageClient, counter_key
 from schemas.settings import Settings, load
 from schemas.topics import USAGE
 from schemas.wire import decode_batch
 from tests.stack.kafka import Broker, TopicMaker
+from tests.stack.reading import read_cold
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
@@ -40,27 +41,9 @@ def fields(number: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def records_in(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list[tuple[int, bytes]]:
+def records_in(bootstrap: str, topic: str) -> list[tuple[int, bytes]]:
     """Return (partition, value) of every record of the topic."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    try:
-        assigned = [TopicPartition(topic, number) for number in range(partitions)]
-        consumer.assign(assigned)
-        consumer.seek_to_beginning(*assigned)
-        ends = consumer.end_offsets(assigned)
-        found: list[tuple[int, bytes]] = []
-
-        def all_read() -> bool:
-            for records in consumer.poll(timeout_ms=200).values():
-                found.extend((record.partition, record.value) for record in records)
-            return all(consumer.position(partition) >= ends[partition] for partition in assigned)
-
-        wait_until(all_read, 60, f"all of {topic}")
-        return found
-    finally:
-        consumer.close()
+    return [(record.partition, record.value) for record in read_cold(bootstrap, topic)]
 
 
 def quantities_by_key(values: list[bytes]) -> dict[str, list[Any]]:
@@ -151,7 +134,7 @@ def test_a_broker_that_is_killed_loses_nothing(broker: Broker, topic_prefix: str
         assert len(caught.value.counters) == 301
         broker.start()
         client.flush(60)
-    found = quantities_by_key([value for _, value in records_in(broker.bootstrap, settings.topic(USAGE), 2)])
+    found = quantities_by_key([value for _, value in records_in(broker.bootstrap, settings.topic(USAGE))])
     assert found.keys() == {fields(number)["idempotency_key"] for number in range(600)}
     assert found[fields(5)["idempotency_key"]][-1] == 7
 

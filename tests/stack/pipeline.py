@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from cryptography.fernet import Fernet
-from kafka import KafkaConsumer, TopicPartition
 
 from deploy.local.layout import Layout
 from deploy.local.ports import HOST, Ports
@@ -20,6 +19,7 @@ from deploy.local.progress import Progress
 from deploy.local.roles import Roles
 from deploy.local.settings import REPOSITORY, LocalSettings
 from tests.stack.kafka import Broker, private_broker
+from tests.stack.reading import read_cold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,25 +114,7 @@ class Pipeline:
 
     def records(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
         """Key and value of every committed record that a topic holds now."""
-        name = f"billing.{topic}"
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.broker.bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-        )
-        try:
-            places = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name)]
-            consumer.assign(places)
-            consumer.seek_to_beginning(*places)
-            ends = consumer.end_offsets(places)
-            found = []
-            while any(consumer.position(place) < ends[place] for place in places):
-                for batch in consumer.poll(timeout_ms=200).values():
-                    found += [(record.key, record.value) for record in batch]
-            return found
-        finally:
-            consumer.close()
+        return [(record.key, record.value) for record in read_cold(self.broker.bootstrap, f"billing.{topic}")]
 
 
 @pytest.fixture(scope="module")

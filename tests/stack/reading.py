@@ -1,4 +1,4 @@
-"""Reading what the meter has published: committed records only, as every reader of these topics does."""
+"""Reading what was published: committed records only, as every reader of our topics does."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from tests.stack.waiting import wait_until
+
+_READ_WITHIN_S = 60.0
+
 
 def read_cold(bootstrap: str, topic: str) -> list[Any]:
-    """All records of a topic, oldest first per partition."""
+    """All records that a topic holds now, oldest first per partition."""
     consumer, places = _consumer(bootstrap, topic)
+    records: list[Any] = []
     try:
         ends = consumer.end_offsets(places)
-        records: list[Any] = []
-        while any(consumer.position(place) < ends[place] for place in places):
+
+        def is_at_its_end() -> bool:
             for batch in consumer.poll(timeout_ms=200).values():
-                records += batch
-        return records
+                records.extend(batch)
+            return all(consumer.position(place) >= ends[place] for place in places)
+
+        wait_until(is_at_its_end, _READ_WITHIN_S, f"the end of {topic}")
     finally:
         consumer.close()
+    return records
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ def _consumer(bootstrap: str, topic: str) -> tuple[Any, list[Any]]:
         enable_auto_commit=False,
         reconnect_backoff_max_ms=1000,
     )
-    places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    numbers = wait_until(lambda: consumer.partitions_for_topic(topic), _READ_WITHIN_S, f"the partitions of {topic}")
+    places = [TopicPartition(topic, number) for number in numbers]
     consumer.assign(places)
     return consumer, places

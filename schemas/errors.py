@@ -36,6 +36,7 @@ class Reason(StrEnum):
     BAD_KEY = "bad_key"  # idempotency key missing or malformed
     BAD_REVISION = "bad_revision"
     BAD_PROPERTIES = "bad_properties"
+    PERIOD_CLOSED = "period_closed"  # changes a counter of a closed period that the usage log no longer holds
 
 
 class Refused(BillingError):

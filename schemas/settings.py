@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         1024, ge=64, description="alarm when the meter's process is about to need more; nothing is refused"
     )
     meter_snapshot_s: float = Field(120, gt=0, description="between two snapshots of a partition")
+    meter_close_after_s: float = Field(
+        3_024_000, ge=0, description="after its end an invoiced period's keys leave memory (35 days); 0: never"
+    )
     meter_audit_s: float = Field(3600, ge=0, description="between two rounds of the continuous audit; 0: none")
     meter_audit_share: float = Field(0.1, gt=0, le=1, description="of one core that the continuous audit may take")
 

@@ -33,6 +33,7 @@ class CatalogFollower:
             keys = enumerate(store.aggregates.keys)
             self._mark_open([n for n, key in keys if {(key.service, key.metric), (None, key.metric)} & touched.metrics])
             state.is_outdated = bool(store.outdated())
+        state.is_outdated |= store.closed.is_torn
 
     def catch_up(self) -> None:
         """Follow what the catalog has become since the store last followed it."""
@@ -42,8 +43,9 @@ class CatalogFollower:
             store.reassign(range(len(store.aggregates)))
             self._mark_open(range(len(store.aggregates)))
             state.is_outdated = bool(store.outdated())
+        state.is_outdated |= store.closed.is_torn
 
-    async def make_anew(self) -> bool:
+    async def make_anew(self, reason: str = "catalog") -> bool:
         """Make an outdated store anew from the log, up to where it is; tell whether that was done.
 
         The caller holds `applying`; what is published stays as it is meanwhile. If the log no longer holds counters
@@ -61,15 +63,22 @@ class CatalogFollower:
         await self.log_follower.replay(store, end)
         async with state.publishing:
             former = state.store
-            if store.first_offset > former.first_offset and _loses_counters(former, store):
-                state.is_outdated = False
+            # The catalog may have changed while the log was read.
+            store.reassign(range(len(store.aggregates)))
+            lost = _lost(former, store)
+            if lost is None:
+                state.is_outdated, former.closed.is_torn, former.closed.is_final = False, False, True
                 metrics.REMAKES_REFUSED.inc()
                 log.error("store.kept", partition=state.partition, log_start=store.first_offset)
                 return False
+            if lost:
+                store.carry(former, lost)
+            store.closed.is_final = True
             _succeed(former, store)
             state.store, state.waiting = store, set()
-            state.is_outdated = bool(store.outdated())
-        log.warning("store.made_anew", partition=state.partition, end=end)
+            state.is_outdated = store.must_be_made_anew()
+        metrics.REMAKES.labels(reason).inc()
+        log.warning("store.made_anew", partition=state.partition, end=end, reason=reason)
         return True
 
     def _mark_open(self, numbers: Sequence[int]) -> None:
@@ -82,14 +91,34 @@ class CatalogFollower:
                 aggregates.mark(number)
 
 
-def _loses_counters(former: PartitionStore, store: PartitionStore) -> bool:
-    """Tell whether an aggregate that the catalog still gives has fewer counters than it had."""
-    for former_number, key in enumerate(former.aggregates.keys):
+def _lost(former: PartitionStore, store: PartitionStore) -> list[int] | None:
+    """Return the former numbers of closed aggregates whose counters have left the log.
+
+    Null if any other aggregate that the catalog still gives would have fewer counters than it had, or more, as the
+    log no longer tells that one of its counters belongs to what is lost.
+    """
+    is_shorter = store.first_offset > former.first_offset
+    suspects = range(len(former.aggregates)) if is_shorter else sorted(former.closed.carried)
+    lost = []
+    for former_number in suspects:
+        key = former.aggregates.keys[former_number]
         number = store.aggregates.find(key[:4])
         counters = 0 if number is None else int(store.aggregates.arrays["count"][number])
-        if counters < int(former.aggregates.arrays["count"][former_number]) and former.is_settled(key):
-            return True
-    return False
+        is_fewer = counters < int(former.aggregates.arrays["count"][former_number])
+        is_closed, is_settled = former_number in former.closed.bases, former.is_settled(key)
+        if is_fewer and is_settled and is_closed:
+            lost.append(former_number)
+        elif is_fewer and (is_settled or is_closed):
+            return None
+    return None if lost and _has_more(former, store) else lost
+
+
+def _has_more(former: PartitionStore, store: PartitionStore) -> bool:
+    """Tell whether an aggregate has more counters than it had."""
+    counts = zip(former.aggregates.keys, former.aggregates.arrays["count"].tolist(), strict=False)
+    known = {key[:4]: count for key, count in counts}
+    found = zip(store.aggregates.keys, store.aggregates.arrays["count"].tolist(), strict=False)
+    return any(count > known.get(key[:4], 0) for key, count in found)
 
 
 def _succeed(former: PartitionStore, store: PartitionStore) -> None:

@@ -47,7 +47,8 @@ def derive(store: PartitionStore, numbers: Sequence[int], catalog: CatalogView, 
         counters = int(store.aggregates.arrays["count"][number])
         if counters < store.published.held.get(key[:4], 0):
             continue
-        if metric is None or key.period_start == UNASSIGNED or (key.service, key.metric) in outdated:
+        is_told = number in quantities and (key.service, key.metric) not in outdated
+        if metric is None or key.period_start == UNASSIGNED or not is_told:
             derivation.waiting.extend([number] if counters else [])
             continue
         version = Version(epoch, int(store.aggregates.arrays["changed"][number]), catalog.next_offset)

@@ -1,10 +1,10 @@
 """Taking in one usage record: the counters to apply here, those of other partitions, and what is refused for ever."""
 
 import base64
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from schemas.errors import Refused
+from schemas.errors import Reason, Refused
 from schemas.events import Refusal, Rejected
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
@@ -17,6 +17,10 @@ _MESSAGE_LENGTH_MAX = 1000
 # The log's own limit is on compressed records; what we publish of them must fit uncompressed.
 _STRAY_BYTES_MAX = 900_000
 _REFUSALS_WHEN_LARGE = 100
+_PERIOD_CLOSED = (
+    "the counter or its period is closed and invoiced, and the usage log no longer holds what a change needs:"
+    " nothing has been changed, bill or credit it by hand"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def take_in(record: LogRecord, topic: str, partitions: int, catalog: Metrics) ->
     if own is not None:
         negative = {(own.service, own.metrics[own.metric[position]]) for position in forbidden(own, catalog)}
         own, more = screen(own, catalog)
-        refused = sorted([*refused, *more], key=lambda each: each.index or 0)
+        refused = sorted([*refused, *more], key=_index)
     return Intake(
         counters=own,
         strays=[(home, batch) for home, each in strays.items() for batch in _batches(each)],
@@ -55,6 +59,24 @@ def take_in(record: LogRecord, topic: str, partitions: int, catalog: Metrics) ->
         rejected=_rejected(record, topic, refused) if refused else None,
         negative=frozenset(negative),
     )
+
+
+def without_late(record: LogRecord, topic: str, intake: Intake, late: Collection[int]) -> Intake:
+    """Return what a record comes to if the counters at these positions are refused, as their period is closed."""
+    counters = intake.counters
+    if counters is None or not late:
+        return intake
+    before = intake.rejected.refusals if intake.rejected else ()
+    refused = [RefusedCounter(each.index, each.reason, each.field, each.message) for each in before]
+    refused += [
+        RefusedCounter(counters.index_of(at), Reason.PERIOD_CLOSED, "idempotency_key", _PERIOD_CLOSED) for at in late
+    ]
+    kept = counters.select([position for position in range(len(counters)) if position not in late])
+    return replace(intake, counters=kept, rejected=_rejected(record, topic, sorted(refused, key=_index)))
+
+
+def _index(refused: RefusedCounter) -> int:
+    return refused.index or 0
 
 
 def _by_home(

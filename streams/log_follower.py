@@ -11,17 +11,22 @@ from schemas import topics
 from schemas.errors import ConfigurationError
 from streams import late_refusals, metrics
 from streams.failpoints import failpoint
-from streams.intake import Intake
+from streams.intake import Intake, take_in, without_late
 from streams.records import LogRecord, Outgoing
-from streams.run_intake import take_in_run
+from streams.run_intake import Taken, take_in_run
 from streams.state import Neighbours, PartitionState
-from streams.store.partition_store import PartitionStore
+from streams.store.counters import CounterArrays
+from streams.store.partition_store import PartitionStore, Prepared
 
 # A run of counters takes about 0.5 µs for each 45 bytes in containers, 3 µs for each record of one.
 _RUN_BYTES_MAX = 400_000
 _RECORD_BYTES = 100
 
 log = structlog.get_logger()
+
+
+class LateCounter(Exception):
+    """A counter cannot be counted without rows that were dropped; the store has to be made anew first."""
 
 
 @dataclass(slots=True)
@@ -84,12 +89,27 @@ class LogFollower:
         self.apply_run(store, [record])
 
     def apply_run(self, store: PartitionStore, records: Sequence[LogRecord]) -> None:
-        """Decode, check and apply records in one step; equal to applying each by itself."""
+        """Decode, check and apply records in one step; equal to applying each by itself.
+
+        Raises:
+            LateCounter: one of them needs rows that were dropped; nothing has changed. Not once the log has turned
+                out not to hold them: such counters are refused then.
+        """
         neighbours, topic = self.neighbours, self.neighbours.settings.topic(topics.USAGE)
         taken = take_in_run(records, topic, neighbours.partitions, neighbours.catalog)
         failpoint("apply.decoded")
+        prepared = [store.prepare(counters) for counters in taken.counters]
+        if any(each.late.size for each in prepared):
+            if not store.closed.is_final:
+                raise LateCounter
+            if len(records) > 1:
+                for record in records:
+                    self.apply_run(store, [record])
+                return
+            taken = self._without_late(store, records[0], prepared)
+            prepared = [store.prepare(counters) for counters in taken.counters]
         last_offset = records[-1].offset
-        applied = [store.apply_arrays(last_offset, counters) for counters in taken.counters]
+        applied = [store.apply_prepared(last_offset, each) for each in prepared]
         store.applied_offset = last_offset
         failpoint("apply.counted")
         for record, intake in taken.intakes:
@@ -101,6 +121,18 @@ class LogFollower:
             metrics.COUNTERS_APPLIED.labels(outcome).inc(sum(getattr(each, outcome) for each in applied))
         metrics.COUNTERS_STRADDLING.inc(sum(each.straddling for each in applied))
         metrics.APPLIED_OFFSET.labels(self.state.partition).set(last_offset)
+
+    def _without_late(self, store: PartitionStore, record: LogRecord, prepared: Sequence[Prepared]) -> Taken:
+        """Refuse what needs rows that were dropped, and take in the rest of a record."""
+        neighbours, topic = self.neighbours, self.neighbours.settings.topic(topics.USAGE)
+        for each in prepared:
+            numbers = set(each.batch.aggregate[each.late].tolist())
+            store.closed.refused |= {store.aggregates.keys[number][:4] for number in numbers}
+        late = {position for each in prepared for position in each.late.tolist()}
+        # One record makes one part, whose positions are those of its own counters.
+        intake = without_late(record, topic, take_in(record, topic, neighbours.partitions, neighbours.catalog), late)
+        left = intake.counters
+        return Taken([CounterArrays.of(left, record.offset)] if left else [], [(record, intake)])
 
     def _note(self, record: LogRecord, intake: Intake) -> None:
         """Put a record's refused and stray counters into the outbox."""

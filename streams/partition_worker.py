@@ -19,11 +19,12 @@ import structlog
 from schemas.errors import BrokerUnavailable, OwnershipLost
 from streams import metrics
 from streams.catalog_follower import CatalogFollower
+from streams.closer import Closer
 from streams.domain.catalog import Touched
 from streams.failpoints import failpoint
 from streams.flusher import Flusher
 from streams.kafka_client import FencedPublisher
-from streams.log_follower import LogFollower
+from streams.log_follower import LateCounter, LogFollower
 from streams.publications import Publications
 from streams.records import LogRecord
 from streams.snapshot_keeper import SnapshotKeeper
@@ -48,6 +49,7 @@ class PartitionWorker:
         self._catalog_follower = CatalogFollower(self.state, neighbours, self.log_follower)
         self._publications = Publications(self.state, neighbours)
         self._flusher = Flusher(self.state, neighbours, publisher, self._publications)
+        self._closer = Closer(self.state, neighbours)
         self._snapshots = SnapshotKeeper(self.state, neighbours)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -115,7 +117,13 @@ class PartitionWorker:
             if self.state.outbox.is_full:
                 await self.flush()
             await self._make_anew()
-            await self.log_follower.apply(records)
+            try:
+                await self.log_follower.apply(records)
+            except LateCounter:
+                self.state.is_outdated = True
+                await self._make_anew("late_counter")
+                self._closer.postpone()
+                await self.log_follower.apply(records)
 
     def catalog_changed(self, touched: Touched) -> None:
         """Move and mark what a catalog change touches; new terms leave invoiced periods alone."""
@@ -136,8 +144,16 @@ class PartitionWorker:
         """Save the store if it has moved on; a full disk pauses snapshots, not the role."""
         await self._snapshots.save()
 
-    async def _make_anew(self) -> None:
-        if await self._catalog_follower.make_anew():
+    async def close_periods(self) -> int:
+        """Drop the rows of closed periods, if it is time and worth it; return how many."""
+        async with self.state.applying:
+            dropped = await self._closer.close_periods()
+        if dropped:
+            self._snapshots.forget()
+        return dropped
+
+    async def _make_anew(self, reason: str = "catalog") -> None:
+        if await self._catalog_follower.make_anew(reason):
             self._snapshots.forget()
 
     async def _flush_regularly(self) -> None:
@@ -147,7 +163,7 @@ class PartitionWorker:
             try:
                 await self.catch_up()
                 metrics.STORE_ROWS.labels(self.partition).set(self.store.rows.size)
-                metrics.STORE_BYTES.labels(self.partition).set(self.store.rows.used_bytes())
+                metrics.STORE_BYTES.labels(self.partition).set(self.store.used_bytes())
             except BrokerUnavailable as error:
                 log.warning("flush.postponed", partition=self.partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
@@ -155,4 +171,5 @@ class PartitionWorker:
     async def _save_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._snapshots.due_in_s)
+            await self.close_periods()
             await self.snapshot()

@@ -98,3 +98,9 @@ class Aggregates:
     def fixed_sum(self, number: int) -> int:
         """Return the exact sum of the fitting quantities, in units of the fixed scale."""
         return (int(self.arrays["sum_high"][number]) << 32) + int(self.arrays["sum_low"][number])
+
+    def add(self, number: int, fixed: int, count: int) -> None:
+        """Add to an aggregate's exact sum and to its number of counters."""
+        total = self.fixed_sum(number) + fixed
+        self.arrays["sum_high"][number], self.arrays["sum_low"][number] = total >> 32, total & 0xFFFFFFFF
+        self.arrays["count"][number] += count

@@ -81,6 +81,17 @@ class Rows:
         self.size = size
         kernels.enter(self.slots, self.columns["low"], self.columns["high"], 0, size)
 
+    def take_from(self, others: "Rows", first: int, chosen: Column) -> None:
+        """Append the chosen rows of others, from `first` on, and index them; there must be room."""
+        end = self.size + int(np.count_nonzero(chosen))
+        for name, column in self.columns.items():
+            part = others.columns[name][first : first + len(chosen)][chosen]
+            # Pages that nobody writes to cost none.
+            if part.any():
+                column[self.size : end] = part
+        kernels.enter(self.slots, self.columns["low"], self.columns["high"], self.size, end)
+        self.size = end
+
     def used(self, name: str) -> Column:
         """Return the part of a column that is in use (a view)."""
         return self.columns[name][: self.size]

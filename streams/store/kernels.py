@@ -225,3 +225,29 @@ def count_distinct(columns, size, wanted, out_count):
         if slots[slot] == 0:
             slots[slot] = row + 1
             out_count[i] += 1
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _find_word(table, word):
+    """Return the slot that holds a word, or the free one where it belongs; zero stands for none and is kept as one."""
+    slot = np.int64(((word >> np.uint64(32)) * np.uint64(table.shape[0])) >> np.uint64(32))
+    while table[slot] != 0 and table[slot] != word:
+        slot += 1
+        if slot == table.shape[0]:
+            slot = np.int64(0)
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)
+def enter_words(table, words):
+    """Enter words of hashes into a table with room for them."""
+    for i in range(words.shape[0]):
+        word = max(words[i], np.uint64(1))
+        table[_find_word(table, word)] = word
+
+
+@numba.njit(cache=True, nogil=True)
+def known_words(table, words, out_known):
+    """Tell of each word whether the table holds it."""
+    for i in range(words.shape[0]):
+        out_known[i] = table[_find_word(table, max(words[i], np.uint64(1)))] != 0

@@ -20,20 +20,21 @@ import xxhash
 from numpy.typing import NDArray
 
 from streams.failpoints import failpoint
-from streams.store import published
+from streams.store import closed, published
 from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.aside import discard_aside
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
 
-FORMAT = 5
+FORMAT = 6
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
 _TEMPORARY = ".tmp"
 _CHECKSUM_BYTES = 16
 _AGGREGATE_PREFIX = "aggregate."
+_CLOSED = "closed"
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class _Header(msgspec.Struct):
     treated: list[tuple[str, str, str]]
     first_offset: int
     published: published.Saved
+    closed: closed.Saved
     wide: list[tuple[int, str]]
     rows: _Length
     columns: list[tuple[str, _Length]]
@@ -100,6 +102,7 @@ def take(store: PartitionStore, context: Context) -> Image:
     used = {name: store.rows.used(name) for name in COLUMN_TYPES}
     columns = {name: column.copy() for name, column in used.items() if column.any()}
     columns |= {_AGGREGATE_PREFIX + name: array[:count].copy() for name, array in store.aggregates.arrays.items()}
+    columns[_CLOSED] = store.closed.table.copy()
     header = _Header(
         format=FORMAT,
         context=context,
@@ -111,6 +114,7 @@ def take(store: PartitionStore, context: Context) -> Image:
         treated=[(*name, treated) for name, treated in store.screened.treated.items()],
         first_offset=store.first_offset,
         published=published.save(store.published),
+        closed=store.closed.save(),
         wide=[(row, str(value)) for row, value in store.wide.items()],
         rows=store.rows.size,
         columns=[(name, len(column)) for name, column in columns.items()],
@@ -178,6 +182,7 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Cont
         store.rows, arrays = _columns(file, checksum, header)
         if file.read() != checksum.digest():
             raise SnapshotUnusable("does not match its checksum")
+    store.closed = closed.Closed.load(header.closed, arrays.pop(_CLOSED).view(np.uint64))
     store.rows.fill(header.rows)
     store.applied_offset = header.applied_offset
     store.aggregates = Aggregates.load(header.keys, arrays, header.sequence)

@@ -7,12 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.catalog import Aggregation, IntervalUnit
-from schemas.wire import from_micros
+from schemas.wire import CounterColumns, from_micros
 from streams.store import snapshots
 from streams.store.aggregates import UNASSIGNED
 from streams.store.columns import COLUMN_TYPES
@@ -91,10 +92,13 @@ class StoreMachine(RuleBasedStateMachine):
                 revisions=[row[5] for row in rows],
                 properties=[{"seat": row[6]} for row in rows],
             )
-            self.store.apply(self.offset, batch)
+            self._apply(batch)
             steps.append(CounterArrays.of(batch, self.offset))
             self._tell_the_model(rows)
         self.twin.apply_arrays(self.offset, merged(steps))
+
+    def _apply(self, batch: CounterColumns) -> None:
+        self.store.apply(self.offset, batch)
 
     def _tell_the_model(self, rows: list[Row]) -> None:
         for position, (name, code, key, time, quantity, revision, seat) in enumerate(rows):
@@ -195,6 +199,73 @@ class StoreMachine(RuleBasedStateMachine):
     def _order(self, name: str, *, yearly: bool = False):  # type: ignore[no-untyped-def]  # noqa: ANN202
         return subscription(IDS[name], external_id=name, plan=2 if yearly else 1, anchor=date(2026, 1, 1))
 
+
+class ClosingMachine(StoreMachine):
+    """The store drops rows at any moment; late counters have it made anew from all that was ever applied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: list[tuple[int, CounterColumns]] = []
+
+    @rule(drawn=st.data(), is_given_up=st.booleans())
+    def close(self, drawn: st.DataObject, *, is_given_up: bool) -> None:
+        """Rows of some aggregates go; given up on the way, nothing has happened."""
+        aggregates = self.store.aggregates
+        placed = [number for number, key in enumerate(aggregates.keys) if key.period_start != UNASSIGNED]
+        numbers = drawn.draw(st.lists(st.sampled_from(placed), unique=True)) if placed else []
+        before, rows = self._totals(), self.store.rows
+        steps = self.store.close(numbers)
+        next(steps)
+        if is_given_up:
+            del steps
+            assert self.store.rows is rows
+        else:
+            for _ in steps:
+                pass
+            assert not np.isin(self.store.rows.used("aggregate"), numbers).any()
+        assert self._totals() == before
+
+    def the_twin_has_the_same_state(self) -> None:
+        """The twin never drops a row: it has the same totals."""
+
+    def publish(self) -> None:
+        """Marks are not compared here."""
+
+    @invariant()
+    def the_twin_has_the_same_totals(self) -> None:
+        """Sums and counts too, as an audit compares them."""
+        assert _facts(self.store) == _facts(self.twin)
+
+    def _apply(self, batch: CounterColumns) -> None:
+        self.history.append((self.offset, batch))
+        prepared = self.store.prepare(CounterArrays.of(batch, self.offset))
+        if prepared.late.size:
+            self._make_anew()
+        else:
+            self.store.apply_prepared(self.offset, prepared)
+
+    def _changed(self, touched: frozenset[tuple[str, str]]) -> None:
+        super()._changed(touched)
+        if self.store.must_be_made_anew():
+            self._make_anew()
+
+    def _make_anew(self) -> None:
+        self.store = PartitionStore(self.store.seed, self.catalog)
+        for offset, batch in self.history:
+            self.store.apply(offset, batch)
+
+
+def _facts(store: PartitionStore) -> dict[tuple[str, str, str, int], tuple[int, int]]:
+    counts = store.aggregates.arrays["count"].tolist()
+    return {
+        key[:4]: (store.aggregates.fixed_sum(number), counts[number])
+        for number, key in enumerate(store.aggregates.keys)
+        if counts[number]
+    }
+
+
+TestClosing = ClosingMachine.TestCase
+TestClosing.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 TestPartitionStore = StoreMachine.TestCase
 TestPartitionStore.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

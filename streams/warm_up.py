@@ -18,4 +18,8 @@ def warm_up() -> None:
     reader.add(LogRecord(0, 0, None, _BATCH), lazy.read(_BATCH))
     store = PartitionStore(0, CatalogView())
     store.apply_arrays(0, reader.counters())
+    words = store.rows.used("high").copy()
     store.rows.fill(store.rows.size)
+    closed = store.closed.roomier(len(words))
+    closed.enter(words)
+    closed.knows(words)

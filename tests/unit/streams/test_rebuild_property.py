@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.catalog import Aggregation, CatalogEntry, Metric
 from schemas.errors import BrokerUnavailable
+from streams.store.aggregates import UNASSIGNED
 from tests.unit.streams.catalogs import charge, forget, metric, plan, subscription, tell
 from tests.unit.streams.desk import Desk
 
@@ -86,6 +87,23 @@ async def fail(desk: Desk) -> None:
         desk.publisher.is_down = False
 
 
+async def close(desk: Desk) -> None:
+    """Rows are dropped of everything that is published, as if all of it were invoiced and past grace."""
+    aggregates, marked = desk.worker.store.aggregates, dict(desk.worker.store.aggregates.marked())
+    for _ in desk.worker.store.close(
+        [
+            number
+            for number, key in enumerate(aggregates.keys)
+            if number not in marked
+            and key.period_start != UNASSIGNED
+            and desk.worker.store.is_settled(key)
+            and desk.catalog.metric(key.service, key.metric)
+            and not desk.worker.state.is_outdated
+        ]
+    ):
+        pass
+
+
 async def save(desk: Desk) -> None:
     """A snapshot is taken."""
     await desk.worker.snapshot()
@@ -112,7 +130,7 @@ STEPS = st.one_of(
     st.builds(use, st.lists(COUNTERS, min_size=1, max_size=4), is_flushed=st.booleans()),
     st.builds(change, CHANGES),
     st.builds(change_meanwhile, CHANGES, with_snapshots=st.booleans()),
-    st.sampled_from([flush, fail, save]),
+    st.sampled_from([flush, fail, save, close, close]),
 )
 
 

@@ -59,7 +59,7 @@ def totals(desk: Desk) -> dict[str, str]:
 
 def remakes() -> float:
     """How often late counters have had a store made anew."""
-    return metrics.REMAKES.labels("late_counter")._value.get()
+    return float(metrics.REMAKES.labels("late_counter")._value.get())
 
 
 async def filled(desk: Desk) -> None:

@@ -174,6 +174,41 @@ async def test_a_metric_that_counts_something_else_now(desk: Desk) -> None:
     assert totals(desk)[f"{CODE} 2020-01"] == "3"
 
 
+async def test_a_metric_that_counts_distinct_values_again(desk: Desk) -> None:
+    """Its rows were dropped while it did not."""
+    tell(desk.catalog, order(next_invoice_date=date(2020, 1, 1)))
+    await desk.worker.open()
+    for key, seat in zip("abc", "xyx", strict=True):
+        await use(desk, key, 10, metric=SEATS, properties={"seat": seat})
+    desk.change(metric(2, code=SEATS))
+    await desk.quiet()
+    desk.change(order())
+    assert await close(desk) == 3
+    assert totals(desk) == {f"{SEATS} 2020-01": "30"}
+    desk.change(order(next_invoice_date=date(2020, 1, 1)))
+    desk.change(seats())
+    await desk.quiet()
+    assert totals(desk) == {f"{SEATS} 2020-01": "2"}
+
+
+async def test_a_subscription_that_was_away(desk: Desk) -> None:
+    """Its counters of meanwhile join what was closed: added where that can be done, else the total stays as it is."""
+    await desk.worker.open()
+    await use(desk, "a", 1)
+    await use(desk, "seat", 1, metric=SEATS, properties={"seat": "x"})
+    assert await close(desk) == 2
+    desk.log.append(b"the log has lost what came before")
+    desk.log.cut(2)
+    desk.delete(order())
+    await desk.quiet()
+    await use(desk, "b", 5)
+    await use(desk, "other seat", 1, metric=SEATS, properties={"seat": "y"})
+    await desk.quiet()
+    desk.change(order())
+    await desk.quiet()
+    assert totals(desk) == {f"{CODE} 2020-01": "6", f"{SEATS} 2020-01": "1"}
+
+
 async def test_another_anchor_moves_what_was_dropped(desk: Desk) -> None:
     """The periods themselves are others now."""
     await filled(desk)

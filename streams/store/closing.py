@@ -19,6 +19,9 @@ _STEP = 1 << 19
 
 def close(store: "PartitionStore", kinds: Mapping[int, Aggregation]) -> Iterator[None]:
     """Drop the rows of these aggregates, step by step; see `PartitionStore.close`."""
+    counts = store.aggregates.arrays["count"]
+    # What is empty has no greatest value to remember, and nothing to forget.
+    kinds = {number: kind for number, kind in kinds.items() if counts[number]}
     leaving = totals.flags(len(store.aggregates), kinds)
     former, aggregate = store.rows, store.rows.used("aggregate")
     bases = totals.closing_bases(former, store.aggregates, store.wide, kinds, store.closed.bases)

@@ -33,7 +33,6 @@ class CatalogFollower:
             keys = enumerate(store.aggregates.keys)
             self._mark_open([n for n, key in keys if {(key.service, key.metric), (None, key.metric)} & touched.metrics])
             state.is_outdated = bool(store.outdated())
-        state.is_outdated |= store.closed.is_torn
 
     def catch_up(self) -> None:
         """Follow what the catalog has become since the store last followed it."""
@@ -43,7 +42,6 @@ class CatalogFollower:
             store.reassign(range(len(store.aggregates)))
             self._mark_open(range(len(store.aggregates)))
             state.is_outdated = bool(store.outdated())
-        state.is_outdated |= store.closed.is_torn
 
     async def make_anew(self, reason: str = "catalog") -> bool:
         """Make an outdated store anew from the log, up to where it is; tell whether that was done.
@@ -76,7 +74,7 @@ class CatalogFollower:
             store.closed.is_final = True
             _succeed(former, store)
             state.store, state.waiting = store, set()
-            state.is_outdated = store.must_be_made_anew()
+            state.is_outdated = bool(store.outdated())
         metrics.REMAKES.labels(reason).inc()
         log.warning("store.made_anew", partition=state.partition, end=end, reason=reason)
         return True

@@ -38,13 +38,18 @@ class Closer:
     async def close_periods(self) -> int:
         """Drop the rows of closed periods, if it is time and worth it; return how many. The caller holds `applying`.
 
-        A period is closed when it is invoiced, its end is long past, and everything of it has been published.
+        A period is closed when it is invoiced, its end is long past, and everything of it has been published. If the
+        catalog has asked for dropped rows since the last time, the store is to be made anew instead.
         """
         state, after_s = self.state, self.neighbours.settings.meter_close_after_s
         if not after_s or time.monotonic() < self._due_at or state.is_outdated:
             return 0
         self.postpone()
         store, catalog_offset = state.store, state.catalog_offset
+        if store.closed.is_torn:
+            # Not at each such change of the catalog: a store made anew is a replay of the whole log.
+            state.is_outdated = True
+            return 0
         aggregate, rows = store.rows.used("aggregate"), store.rows.size
         counts = np.bincount(aggregate, minlength=len(store.aggregates))
         numbers = await self._closable(counts, int((time.time() - after_s) * 1_000_000))

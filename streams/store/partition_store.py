@@ -148,10 +148,6 @@ class PartitionStore:
         """Bytes held by rows, their index and what is left of dropped rows."""
         return self.rows.used_bytes() + self.closed.table.nbytes
 
-    def must_be_made_anew(self) -> bool:
-        """Tell whether only a store made from the log can tell all that the catalog asks for now."""
-        return self.closed.is_torn or bool(self.outdated())
-
     def is_settled(self, key: AggregateKey) -> bool:
         """Tell whether an aggregate's period is the one the catalog gives it now."""
         return self._places.is_settled(key)

@@ -141,6 +141,9 @@ async def play(folder: Path, known: list[CatalogEntry], steps: list[Step]) -> No
     for step in steps:
         await step(desk)
     await desk.quiet()
+    # What the catalog asks of dropped rows is looked for with the next closing.
+    desk.worker.state.is_outdated |= desk.worker.store.closed.is_torn
+    await desk.quiet()
     fresh = await desk.rebuilt(folder / "fresh")
     assert desk.standing() == fresh.standing()
     assert len(desk.refused()) == len(set(desk.refused())), "refused twice"

@@ -246,7 +246,7 @@ class ClosingMachine(StoreMachine):
 
     def _changed(self, touched: frozenset[tuple[str, str]]) -> None:
         super()._changed(touched)
-        if self.store.must_be_made_anew():
+        if self.store.closed.is_torn or self.store.outdated():
             self._make_anew()
 
     def _make_anew(self) -> None:

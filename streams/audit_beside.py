@@ -66,7 +66,7 @@ class ContinuousAudit:
 
     async def _look(self, partition: int, auditor: "Auditor") -> Comparison | None:
         store = self.stores().get(partition)
-        if store is None or not len(store.aggregates) or store.outdated():
+        if store is None or not len(store.aggregates) or store.outdated() or store.closed.is_torn:
             return None
         image = audit_image.take(partition, self.partitions, store, self.catalog.next_offset)
         return await auditor.compare(image)

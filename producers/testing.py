@@ -57,10 +57,13 @@ class FakeProducer:
 
 
 class FakeOdooTransport:
-    """An `OdooTransport` that answers from a table, method name to result or function of its keywords."""
+    """An `OdooTransport` that answers from a table, method name to result or function of its keywords.
+
+    Unless the table says otherwise, it knows no API key but those of the catalog.
+    """
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
+        self.answers = {"fc_find_key": {"service": None}} | answers
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.is_away = False
 

@@ -3,6 +3,22 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class EndpointFacts(TypedDict):
+    """Where a service's webhooks go; no event types: all of them."""
+
+    id: int
+    url: str
+    event_types: list[str]
+
+
+class EndpointAnswer(TypedDict):
+    """A service's endpoint, null where it has none; `secret` only where one was made, this once."""
+
+    status: Literal["ok"]
+    endpoint: EndpointFacts | None
+    secret: NotRequired[str | None]
+
+
 class CustomerRow(TypedDict):
     """A customer of an app: `external_id` is unique within the service; e-mail matches case-insensitively."""
 

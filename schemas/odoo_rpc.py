@@ -29,6 +29,8 @@ from schemas.odoo_rows import (
     CustomerRow,
     DeliveryResult,
     DeliveryRow,
+    EndpointAnswer,
+    EndpointFacts,
     KeyUse,
     LineResult,
     LineStatus,
@@ -50,6 +52,8 @@ __all__ = [
     "CustomerRow",
     "DeliveryResult",
     "DeliveryRow",
+    "EndpointAnswer",
+    "EndpointFacts",
     "Invoice",
     "InvoiceAnswer",
     "InvoiceLine",
@@ -117,6 +121,27 @@ class OdooBilling:
     def reactivate_subscriptions(self, rows: Sequence[SubscriptionRef]) -> list[SubscriptionResult]:
         """Take each ended subscription up again, or let one that was to end go on."""
         return cast("list[SubscriptionResult]", self._call("fc_reactivate_subscriptions", rows=list(rows)))
+
+    def find_key(self, key_hash: str) -> str | None:
+        """The code of the active service that has a live key with this SHA-256 (hex), or null."""
+        return cast("str | None", self._call("fc_find_key", key_hash=key_hash)["service"])
+
+    def get_endpoint(self, service: str) -> EndpointAnswer | Refused:
+        """Where the service's webhooks go."""
+        return cast("EndpointAnswer | Refused", self._call("fc_get_endpoint", service=service))
+
+    def set_endpoint(self, service: str, url: str, event_types: Sequence[str] = ()) -> EndpointAnswer | Refused:
+        """Send the service's webhooks there; a service that had no endpoint gets a secret, told this once."""
+        what = {"url": url, "event_types": list(event_types)}
+        return cast("EndpointAnswer | Refused", self._call("fc_set_endpoint", service=service, **what))
+
+    def renew_endpoint_secret(self, service: str) -> EndpointAnswer | Refused:
+        """Make a new secret, told this once; the former one signs, too, for the service's overlap."""
+        return cast("EndpointAnswer | Refused", self._call("fc_renew_endpoint_secret", service=service))
+
+    def delete_endpoint(self, service: str) -> EndpointAnswer | Refused:
+        """Send the service no more webhooks; again changes nothing."""
+        return cast("EndpointAnswer | Refused", self._call("fc_delete_endpoint", service=service))
 
     def note_key_uses(self, rows: Sequence[KeyUse]) -> None:
         """Show when keys were last used; unknown keys and earlier times are passed over."""

@@ -11,10 +11,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from producers.gateway.catalog import CatalogView
+from producers.gateway.endpoint_routes import router as endpoint_router
 from producers.gateway.errors import ApiError, Detail, ErrorCode, invalid, too_large, unavailable
 from producers.gateway.intake import UsageIntake
 from producers.gateway.invoice_routes import router as invoice_router
 from producers.gateway.key_uses import KeyUses
+from producers.gateway.new_keys import NewKeys
 from producers.gateway.observer import Observer
 from producers.gateway.odoo import OdooCalls
 from producers.gateway.openapi import openapi_of
@@ -54,12 +56,14 @@ def create_app(  # noqa: PLR0913, PLR0917 -- each is a neighbour
         is_catalog_complete=is_catalog_complete,
         intake=UsageIntake(settings.topic(USAGE), producer, catalog, settings.gateway_ack_timeout_s),
         odoo=odoo,
+        new_keys=NewKeys(odoo),
         rate_limit=RateLimit(settings.gateway_requests_per_s),
         key_uses=key_uses or KeyUses(),
         totals=totals or TotalsView(),
     )
     app.include_router(router)
     app.include_router(invoice_router)
+    app.include_router(endpoint_router)
     app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]
     app.add_middleware(Observer)
     for error, answer in _ANSWERS.items():

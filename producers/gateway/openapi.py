@@ -7,11 +7,18 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from producers.gateway.endpoint_models import EndpointRequest
 from producers.gateway.invoice_models import CreditNoteRequest
 from producers.gateway.models import CustomerRequest, SubscriptionRequest, UsageRequest
 
 _REF = "#/components/schemas/{model}"
-_REQUESTS: tuple[type[BaseModel], ...] = (CreditNoteRequest, CustomerRequest, SubscriptionRequest, UsageRequest)
+_REQUESTS: tuple[type[BaseModel], ...] = (
+    CreditNoteRequest,
+    CustomerRequest,
+    EndpointRequest,
+    SubscriptionRequest,
+    UsageRequest,
+)
 
 
 def request_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from producers.gateway.catalog import CatalogView
 from producers.gateway.errors import too_many_requests, unauthorized, unavailable
 from producers.gateway.intake import UsageIntake
 from producers.gateway.key_uses import KeyUses
+from producers.gateway.new_keys import NewKeys
 from producers.gateway.odoo import OdooCalls
 from producers.gateway.rate_limit import RateLimit
 from producers.gateway.totals import TotalsView
@@ -27,6 +28,7 @@ class Ports:
     is_catalog_complete: Callable[[], bool]
     intake: UsageIntake
     odoo: OdooCalls
+    new_keys: NewKeys
     rate_limit: RateLimit
     key_uses: KeyUses
     totals: TotalsView
@@ -50,7 +52,8 @@ async def service_of(
     """Return the service that owns the request's key; nothing in the request itself can name another."""
     if not ports.is_catalog_complete():
         raise unavailable("the catalog is still being read")
-    owner = ports.catalog.owner_of(credentials.credentials if credentials else "")
+    api_key = credentials.credentials if credentials else ""
+    owner = ports.catalog.owner_of(api_key) or await ports.new_keys.owner_of(api_key)
     if owner is None or credentials is None:
         raise unauthorized()
     request.state.service = owner.service

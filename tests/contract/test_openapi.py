@@ -30,6 +30,11 @@ def _subscriptions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**state, "external_id": row["external_id"] or "1"} for row in rows]
 
 
+ONE_ENDPOINT = {
+    "status": "ok",
+    "endpoint": {"id": 1, "url": "https://app.example", "event_types": []},
+    "secret": "whsec_new",
+}
 ONE_INVOICE = {"status": "ok", "invoice": INVOICE | {"lines": []}}
 
 
@@ -42,18 +47,23 @@ def _app(odoo: OdooCalls) -> FastAPI:
 
 OPERATIONS = [
     ("DELETE", "/api/billing/v1/subscriptions/{external_id}"),
+    ("DELETE", "/api/billing/v1/webhook-endpoints/{endpoint_id}"),
     ("GET", "/api/billing/v1/health"),
     ("GET", "/api/billing/v1/invoices"),
     ("GET", "/api/billing/v1/invoices/{invoice_id}"),
     ("GET", "/api/billing/v1/invoices/{invoice_id}/pdf"),
     ("GET", "/api/billing/v1/plans"),
     ("GET", "/api/billing/v1/subscriptions/{external_id}/usage"),
+    ("GET", "/api/billing/v1/webhook-endpoints"),
     ("POST", "/api/billing/v1/credit-notes"),
     ("POST", "/api/billing/v1/customers"),
     ("POST", "/api/billing/v1/invoices/{invoice_id}/retry"),
     ("POST", "/api/billing/v1/invoices/{invoice_id}/void"),
     ("POST", "/api/billing/v1/subscriptions"),
     ("POST", "/api/billing/v1/usage"),
+    ("POST", "/api/billing/v1/webhook-endpoints"),
+    ("POST", "/api/billing/v1/webhook-endpoints/{endpoint_id}/secret"),
+    ("PUT", "/api/billing/v1/webhook-endpoints/{endpoint_id}"),
 ]
 WITH_BODY = [(method, path) for method, path in OPERATIONS if method == "POST" and "{" not in path]
 
@@ -70,6 +80,9 @@ def schema() -> Iterator[Any]:
             "fc_cancel_subscriptions": _subscriptions,
             "fc_list_invoices": {"status": "ok", "invoices": [INVOICE], "total": 1},
             "fc_invoice_pdf": pdf,
+            **dict.fromkeys(
+                ("fc_get_endpoint", "fc_set_endpoint", "fc_renew_endpoint_secret", "fc_delete_endpoint"), ONE_ENDPOINT
+            ),
             **dict.fromkeys(
                 ("fc_get_invoice", "fc_void_invoice", "fc_retry_payment", "fc_create_credit_note"), ONE_INVOICE
             ),

@@ -9,7 +9,7 @@ from typing import Any
 from deploy.adapters.odoo import OdooRpcTransport
 from schemas.catalog import ChargeModel
 from schemas.derived import Overage, Version
-from schemas.odoo_rpc import CustomerRow, OdooBilling, SubscriptionRow
+from schemas.odoo_rpc import CustomerRow, OdooBilling, SingleInvoiceLine, SubscriptionRow
 from schemas.settings import load
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
@@ -120,3 +120,25 @@ def make_books(odoo: OdooServer, subscriptions: int) -> OdooBooks:
     [order] = odoo.call("sale.order", "read", [results[0]["subscription_id"]], ["currency_id"])
     [charge_facts] = odoo.call("fusion.billing.charge", "read", [charge], ["code"])
     return OdooBooks(odoo, service, charge_facts["code"], order["currency_id"][1])
+
+
+def unpaid_invoice(books: OdooBooks, outcome: str = "pending") -> int:
+    """Return a posted invoice over 25.00 of the customer c1, whose saved payment method ends like this."""
+    product = books.odoo.call("product.product", "create", {"name": "Throttle removal", "type": "service"})
+    line = SingleInvoiceLine(product_id=product, quantity="1", unit_price="25.00")
+    billing = OdooBilling(OdooRpcTransport(load(books.odoo.variables())))
+    answer = billing.create_invoice(books.service, "c1", secrets.token_hex(4), [line])
+    assert answer["status"] == "ok", answer
+    save_payment_method(books.odoo, answer["invoice"]["id"], outcome)
+    return answer["invoice"]["id"]
+
+
+def save_payment_method(odoo: OdooServer, invoice: int, outcome: str) -> None:
+    """Give an invoice's customer a saved method of the demo provider; collecting with it ends like this."""
+    provider = odoo.admin.id_of("payment.payment_provider_demo")
+    odoo.call("payment.provider", "write", [provider], {"state": "test", "allow_tokenization": True})
+    [method] = odoo.call("payment.method", "search", [["code", "=", "demo"]], limit=1)
+    [move] = odoo.call("account.move", "read", [invoice], ["partner_id"])
+    token = {"provider_id": provider, "payment_method_id": method, "partner_id": move["partner_id"][0]}
+    saved = {"provider_ref": "saved", "payment_details": "1234", "demo_simulated_state": outcome}
+    odoo.call("payment.token", "create", token | saved)

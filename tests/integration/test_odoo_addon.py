@@ -12,9 +12,9 @@ import pytest
 from deploy.adapters.odoo import OdooRpcTransport
 from producers.gateway.key_uses import KeyUses
 from schemas.errors import OdooUnavailable
-from schemas.odoo_rpc import CustomerRow, OdooBilling, SingleInvoiceLine
+from schemas.odoo_rpc import CustomerRow, OdooBilling
 from schemas.settings import load
-from tests.integration.odoo_harness import OdooBooks, make_books
+from tests.integration.odoo_harness import OdooBooks, make_books, unpaid_invoice
 from tests.stack.odoo import OdooServer
 from tests.stack.waiting import wait_until
 
@@ -69,7 +69,7 @@ def test_a_new_customer_that_comes_at_once_from_everywhere_is_one(odoo: OdooServ
 
 def test_a_payment_that_is_asked_for_twice_at_once_is_asked_for_once(odoo: OdooServer, books: OdooBooks) -> None:
     """The customer's bank has not decided yet; each caller hears of the one attempt."""
-    invoice = _unpaid_invoice(odoo, books)
+    invoice = unpaid_invoice(books)
     answers = at_once(odoo, lambda mine: mine.retry_payment(books.service, invoice))
     assert [answer.get("payment_state") for answer in answers] == ["pending"] * CALLERS, answers
     assert odoo.call("payment.transaction", "search_count", [["invoice_ids", "in", [invoice]]]) == 1
@@ -77,7 +77,7 @@ def test_a_payment_that_is_asked_for_twice_at_once_is_asked_for_once(odoo: OdooS
 
 def test_nobody_asks_for_a_payment_while_another_call_does(odoo: OdooServer, books: OdooBooks) -> None:
     """A provider that takes its time holds the attempt; whoever comes meanwhile is told to come again."""
-    invoice = _unpaid_invoice(odoo, books, "done")
+    invoice = unpaid_invoice(books, "done")
     names = ["provider_id", "payment_method_id", "partner_id"]
     [token] = odoo.call("payment.token", "search_read", [], names, limit=1, order="id desc")
     attempt = {name: token[name][0] for name in names}
@@ -94,23 +94,6 @@ def test_nobody_asks_for_a_payment_while_another_call_does(odoo: OdooServer, boo
     answer = billing(odoo).retry_payment(books.service, invoice)
     assert answer.get("payment_state") == "done", answer
     assert odoo.call("payment.transaction", "search", [["invoice_ids", "in", [invoice]]]) == [transaction]
-
-
-def _unpaid_invoice(odoo: OdooServer, books: OdooBooks, outcome: str = "pending") -> int:
-    """Return a posted invoice of a customer whose saved payment method ends like this."""
-    provider = odoo.admin.id_of("payment.payment_provider_demo")
-    odoo.call("payment.provider", "write", [provider], {"state": "test", "allow_tokenization": True})
-    [method] = odoo.call("payment.method", "search", [["code", "=", "demo"]], limit=1)
-    product = odoo.call("product.product", "create", {"name": "Throttle removal", "type": "service"})
-    line = SingleInvoiceLine(product_id=product, quantity="1", unit_price="25.00")
-    answer = billing(odoo).create_invoice(books.service, "c1", secrets.token_hex(4), [line])
-    assert answer["status"] == "ok", answer
-    invoice: dict[str, Any] = dict(answer["invoice"])
-    [move] = odoo.call("account.move", "read", [invoice["id"]], ["partner_id"])
-    token = {"provider_id": provider, "payment_method_id": method, "partner_id": move["partner_id"][0]}
-    saved = {"provider_ref": "saved", "payment_details": "1234", "demo_simulated_state": outcome}
-    odoo.call("payment.token", "create", token | saved)
-    return int(invoice["id"])
 
 
 def test_the_last_use_of_a_key_is_shown_and_publishes_nothing(odoo: OdooServer, books: OdooBooks) -> None:

@@ -164,21 +164,18 @@ def test_both_secrets_sign_while_one_replaces_the_other(feed: Feed, books: OdooB
     """Rotated in Odoo, sealed on the topic, opened by the webhook sink: either secret verifies; later only the new."""
     service = service_id(odoo, books)
     odoo.call("fusion.billing.service", "write", [service], {"webhook_url": "https://app.example/hooks"})
-
-    def secret() -> str:
-        [facts] = odoo.call("fusion.billing.service", "read", [service], ["webhook_secret"])
-        return str(facts["webhook_secret"])
+    old = odoo.call("fusion.billing.service", "action_rotate_webhook_secret", [service])
+    over = {"former_webhook_secret_until": "2026-01-01 00:00:00"}
+    odoo.call("fusion.billing.service", "write", [service], over)
 
     def opened(now: datetime | None = None) -> list[str]:
         [endpoint] = feed.catalog(Endpoint, books.service)
         return Secrets(feed.settings).of(endpoint, now)
 
-    old = secret()
     with feed.running() as ready:
         assert ready.wait(WITHIN_S)
         assert opened() == [old]
-        odoo.call("fusion.billing.service", "action_rotate_webhook_secret", [service])
-        new = secret()
+        new = odoo.call("fusion.billing.service", "action_rotate_webhook_secret", [service])
         assert new != old
         wait_until(lambda: opened() == [new, old], WITHIN_S, "both secrets")
         assert opened(datetime.now(UTC) + timedelta(hours=23)) == [new, old]
@@ -187,8 +184,7 @@ def test_both_secrets_sign_while_one_replaces_the_other(feed: Feed, books: OdooB
         headers = headers_of(Attempt("evt_1", "invoice.paid", b"{}", 1, now_s), opened())
         for live in (new, old):
             assert Webhook(live).verify(b"{}", headers) == {}
-        past = {"former_webhook_secret_until": "2026-01-01 00:00:00"}
-        odoo.call("fusion.billing.service", "write", [service], past)
+        odoo.call("fusion.billing.service", "write", [service], over)
         odoo.run_job("fusion_billing.ir_cron_expire_secrets")
         wait_until(lambda: opened() == [new], WITHIN_S, "the end of the overlap")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -121,15 +123,18 @@ def receiver_url(stack: Stack) -> str:
     return f"http://{HOST}:{port}"
 
 
-def start_receiver(stack: Stack, secret: str) -> None:
-    """Start the app's webhook receiver with this secret, if it does not run; it stays up to be looked at."""
+def start_receiver(stack: Stack) -> str | None:
+    """Start the app's webhook receiver, if it does not run, and return its secret; it stays up to be looked at."""
+    secret = None
     if stack.processes.pid(DEMO_APP) is None:
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         launch = Launch(
             argv=[sys.executable, "-m", "producers.adapters.control_loop", "--port", str(stack.ports.of(DEMO_APP))],
             env={**programs.clean_environment(), "FUSION_WEBHOOK_SECRET": secret},
             cwd=stack.layout.repository,
         )
         stack.processes.start(DEMO_APP, launch)
+    return secret
 
 
 def status_of(receiver_url: str, subscription: str) -> str | None:

@@ -49,16 +49,11 @@ class Shop:
         )
         return monthly
 
-    def set_webhook(self, service: str, url: str) -> None:
-        """Point the service's webhooks at an address."""
+    def set_webhook(self, service: str, url: str, secret: str | None) -> None:
+        """Point the service's webhooks at an address, signed with this secret; without one it stays as it is."""
         [found] = self.odoo.call("fusion.billing.service", "search", [["code", "=", service]])
-        self.odoo.call("fusion.billing.service", "write", [found], {"webhook_url": url})
-
-    def webhook_secret(self, service: str) -> str:
-        """Return the secret that Odoo made for the service's webhooks."""
-        fields = ["webhook_secret"]
-        [found] = self.odoo.call("fusion.billing.service", "search_read", [["code", "=", service]], fields)
-        return str(found["webhook_secret"])
+        facts = {"webhook_url": url} | ({"webhook_secret": secret} if secret else {})
+        self.odoo.call("fusion.billing.service", "write", [found], facts)
 
     def overage_line(self, order: int) -> Bill | None:
         """Return the order's overage line, if it is there yet."""

@@ -67,8 +67,7 @@ def tell(stack: Stack) -> list[Finding]:
 
     plan = shop.set_up_catalog()
     receiver_url = app_side.receiver_url(stack)
-    shop.set_webhook(app.service, f"{receiver_url}/webhooks")
-    app_side.start_receiver(stack, shop.webhook_secret(app.service))
+    shop.set_webhook(app.service, f"{receiver_url}/webhooks", app_side.start_receiver(stack))
     say("catalog: plan maps-business, 5,000,000 api_calls included, then 0.10 CAD per started 1,000")
 
     today = datetime.now(UTC).date()

@@ -24,6 +24,7 @@ from . import payment_transaction
 from . import fusion_billing_api
 from . import fusion_billing_api_catalog
 from . import fusion_billing_api_customers
+from . import fusion_billing_api_endpoints
 from . import fusion_billing_api_subscriptions
 from . import fusion_billing_api_keys
 from . import fusion_billing_api_invoices

@@ -9,6 +9,16 @@ class FusionBillingApi(models.AbstractModel):
     _inherit = "fusion.billing.api"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
+    def fc_find_key(self, key_hash):
+        """Return ``{service}``: the code of the active service that has this live key, or None."""
+        api_su = self._fc_enter()
+        digest = str(key_hash)
+        service = api_su.env["fusion.billing.service"].search(
+            ["|", ("api_key_hash", "=", digest), ("key_ids.key_hash", "=", digest)], limit=1
+        )
+        return {"service": service.code if service and digest in service._fc_key_hashes() else None}
+
+    @api.model
     def fc_note_key_uses(self, rows):
         """Note when keys were last used, so that a person sees when a former one can go.
 

@@ -8,7 +8,8 @@ from odoo.exceptions import ValidationError
 
 from ..lib.times import format_instant
 
-SECRET_GROUPS = "fusion_billing.group_manager,fusion_billing.group_pipeline"
+HASH_GROUPS = "fusion_billing.group_manager,fusion_billing.group_pipeline"
+SECRET_GROUPS = "fusion_billing.group_pipeline"
 STAND_IN_AUTHOR = "development stand-in"
 
 
@@ -27,7 +28,7 @@ class FusionBillingService(models.Model):
     api_key_hash = fields.Char(
         string="API Key (SHA-256)",
         copy=False,
-        groups=SECRET_GROUPS,
+        groups=HASH_GROUPS,
         help="Only the hash of the key is kept. The key itself is shown once, when it is made.",
     )
     key_ids = fields.One2many("fusion.billing.service.key", "service_id", string="API Keys")
@@ -36,9 +37,13 @@ class FusionBillingService(models.Model):
     )
     has_api_key = fields.Boolean(compute="_compute_has_api_key", compute_sudo=True)
     webhook_url = fields.Char(string="Webhook URL")
-    webhook_secret = fields.Char(copy=False, groups=SECRET_GROUPS)
+    webhook_secret = fields.Char(
+        copy=False,
+        groups=SECRET_GROUPS,
+        help="Signs the deliveries. Whoever may change the service may set it; only the pipeline may read it.",
+    )
     former_webhook_secret = fields.Char(copy=False, readonly=True, groups=SECRET_GROUPS)
-    former_webhook_secret_until = fields.Datetime(copy=False, readonly=True, groups=SECRET_GROUPS)
+    former_webhook_secret_until = fields.Datetime(copy=False, readonly=True, groups=HASH_GROUPS)
     event_type_ids = fields.Many2many(
         "fusion.billing.event.type", string="Events", help="What the webhook is told of. Empty: everything."
     )
@@ -88,21 +93,31 @@ class FusionBillingService(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        services = super().create(vals_list)
-        services._fc_ensure_webhook_secret()
+        given = [vals.get("webhook_secret") for vals in vals_list]
+        services = super().create([self._fc_without_secret(vals) for vals in vals_list])
+        for service, secret in zip(services, given, strict=True):
+            service._fc_keep_webhook_secret(secret)
         return services
 
     def write(self, vals):
-        res = super().write(vals)
-        if "webhook_url" in vals or "webhook_secret" in vals:
-            self._fc_ensure_webhook_secret()
+        # The secret is written apart, as superuser: to set it takes no right to read it.
+        secret = None if self.env.su else vals.get("webhook_secret")
+        res = super().write(vals if self.env.su else self._fc_without_secret(vals))
+        if secret or "webhook_url" in vals:
+            self._fc_keep_webhook_secret(secret)
         return res
 
-    def _fc_ensure_webhook_secret(self):
-        # As superuser: the field is readable by few.
+    @api.model
+    def _fc_without_secret(self, vals):
+        return {name: value for name, value in vals.items() if name != "webhook_secret"}
+
+    def _fc_keep_webhook_secret(self, secret=None):
+        """Take a secret, if one is given; make one where there is an address without."""
+        self.check_access("write")
+        # As superuser: the field is the pipeline's.
         for service in self.sudo():
-            if service.webhook_url and not service.webhook_secret:
-                service.webhook_secret = self._fc_new_secret()
+            if secret or (service.webhook_url and not service.webhook_secret):
+                service.write({"webhook_secret": secret or self._fc_new_secret()})
 
     def action_generate_api_key(self):
         """Make a new bearer key and return it; it cannot be read again later. The former one lives on for the overlap."""
@@ -126,19 +141,25 @@ class FusionBillingService(models.Model):
             service.write({"api_key_hash": live[:1].key_hash or False})
 
     def action_rotate_webhook_secret(self):
-        """Make a new webhook secret; deliveries are signed with the former one, too, for the overlap."""
+        """Make a new webhook secret and return it; it cannot be read again later.
+
+        Deliveries are signed with the former one, too, for the overlap.
+        """
+        self.ensure_one()
         self.check_access("write")
-        for service in self:
-            ends = fields.Datetime.now() + timedelta(hours=service.key_overlap_hours)
-            service.write(
-                {
-                    "former_webhook_secret": service.webhook_secret,
-                    "former_webhook_secret_until": ends,
-                    "webhook_secret": self._fc_new_secret(),
-                }
-            )
-            self._fc_expire_at(ends)
-        return True
+        secret = self._fc_new_secret()
+        ends = fields.Datetime.now() + timedelta(hours=self.key_overlap_hours)
+        # As superuser: the fields are the pipeline's.
+        service = self.sudo()
+        service.write(
+            {
+                "former_webhook_secret": service.webhook_secret,
+                "former_webhook_secret_until": ends,
+                "webhook_secret": secret,
+            }
+        )
+        self._fc_expire_at(ends)
+        return secret
 
     @api.model
     def _fc_expire_at(self, time):
@@ -190,10 +211,16 @@ class FusionBillingService(models.Model):
 
     def action_open_api_key_wizard(self):
         """Make a new bearer key and show it once. The dialog is never saved, so the key reaches no table."""
-        key = self.action_generate_api_key()
+        return self._fc_show_once(self.env._("New API key of %s", self.name), self.action_generate_api_key())
+
+    def action_open_webhook_secret_wizard(self):
+        """Make a new webhook secret and show it once."""
+        return self._fc_show_once(self.env._("New webhook secret of %s", self.name), self.action_rotate_webhook_secret())
+
+    def _fc_show_once(self, title, key):
         return {
             "type": "ir.actions.act_window",
-            "name": self.env._("New API key of %s", self.name),
+            "name": title,
             "res_model": "fusion.billing.api.key",
             "view_mode": "form",
             "target": "new",

@@ -3,6 +3,7 @@ from . import test_catalog
 from . import test_charge
 from . import test_company
 from . import test_customers
+from . import test_endpoints
 from . import test_invoices
 from . import test_lines
 from . import test_lines_read

@@ -24,6 +24,11 @@ METHODS = {
     "fc_take_replays": {},
     "fc_report_replays": {"rows": []},
     "fc_note_key_uses": {"rows": []},
+    "fc_find_key": {"key_hash": "?"},
+    "fc_get_endpoint": {"service": "test-maps"},
+    "fc_set_endpoint": {"service": "test-maps", "url": "https://app.example"},
+    "fc_renew_endpoint_secret": {"service": "test-maps"},
+    "fc_delete_endpoint": {"service": "test-maps"},
     "fc_outbox_read": {},
     "fc_outbox_ack": {"ids": []},
 }

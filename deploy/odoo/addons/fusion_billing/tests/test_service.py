@@ -28,6 +28,17 @@ class TestService(FusionBillingCase):
         self.env.invalidate_all()
         self.assertEqual(self._catalog("service")["api_key_hashes"], [new])
 
+    def test_key_is_found_as_long_as_it_lives(self):
+        key = self.service.action_generate_api_key()
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        self.assertEqual(self.api.fc_find_key(key_hash=digest), {"service": "test-maps"})
+        self.assertEqual(self.api.fc_find_key(key_hash=key), {"service": None})
+        self.service.active = False
+        self.assertEqual(self.api.fc_find_key(key_hash=digest), {"service": None})
+        self.service.active = True
+        self.service.key_ids.action_revoke()
+        self.assertEqual(self.api.fc_find_key(key_hash=digest), {"service": None})
+
     def test_revoked_key_is_gone_at_once(self):
         self.service.action_generate_api_key()
         self.service.key_ids.action_revoke()
@@ -59,8 +70,8 @@ class TestService(FusionBillingCase):
     def test_two_webhook_secrets_are_live_while_one_replaces_the_other(self):
         self.service.webhook_url = "https://app.example/hook"
         old = self.service.webhook_secret
-        self.service.action_rotate_webhook_secret()
-        self.assertEqual(self._catalog("endpoint")["secrets"], [self.service.webhook_secret, old])
+        new = self.service.action_rotate_webhook_secret()
+        self.assertEqual(self._catalog("endpoint")["secrets"], [new, old])
         until = self.service.former_webhook_secret_until.isoformat() + "Z"
         self.assertEqual(self._catalog("endpoint")["former_secret_until"], until)
         self.service.former_webhook_secret_until = fields.Datetime.now() - timedelta(seconds=1)
@@ -83,6 +94,25 @@ class TestService(FusionBillingCase):
         dialog = self.env["fusion.billing.api.key"].create({"service_id": self.service.id, "key": key})
         dialog.invalidate_recordset()
         self.assertFalse(dialog.key)
+        secret = self.service.action_open_webhook_secret_wizard()["context"]["default_key"]
+        self.assertEqual(self.service.webhook_secret, secret)
+
+    def test_manager_sets_a_webhook_secret_and_never_reads_one(self):
+        manager = new_test_user(self.env, login="fusion_manager", groups="fusion_billing.group_manager")
+        service = self.service.with_user(manager)
+        service.write({"webhook_url": "https://app.example/hook", "webhook_secret": "whsec_by_hand"})
+        self.assertEqual(self._catalog("endpoint")["secrets"], ["whsec_by_hand"])
+        shown = service.action_open_webhook_secret_wizard()["context"]["default_key"]
+        self.assertEqual(self._catalog("endpoint")["secrets"], [shown, "whsec_by_hand"])
+        values = {"name": "New", "code": "new", "webhook_url": "https://new.example", "webhook_secret": "whsec_first"}
+        self.assertEqual(service.create(values).sudo().webhook_secret, "whsec_first")
+        for name in ("webhook_secret", "former_webhook_secret"):
+            with self.subTest(name), self.assertRaises(AccessError):
+                service.read([name])
+            with self.subTest(name), self.assertRaises(AccessError):
+                service.search([(name, "=like", "whsec_%")])
+            self.assertNotIn(name, service.fields_get())
+            self.assertTrue(service.with_user(self.bot).fields_get([name]))
 
     def test_no_secret_reaches_the_log_or_the_chatter(self):
         said = []
@@ -112,6 +142,10 @@ class TestService(FusionBillingCase):
         self.assertEqual(service.name, "Maps")
         with self.assertRaises(AccessError):
             service.action_generate_api_key()
+        with self.assertRaises(AccessError):
+            service.action_rotate_webhook_secret()
+        with self.assertRaises(AccessError):
+            service.write({"webhook_secret": "whsec_mine"})
         for secret in ("api_key_hash", "webhook_secret", "former_webhook_secret"):
             with self.assertRaises(AccessError):
                 service.read([secret])

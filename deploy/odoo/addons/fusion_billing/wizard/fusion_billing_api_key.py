@@ -2,7 +2,7 @@ from odoo import fields, models
 
 
 class FusionBillingApiKey(models.TransientModel):
-    """Dialog that shows a new key once. It is opened on a new record and never saved."""
+    """Dialog that shows a new key or webhook secret once. It is opened on a new record and never saved."""
 
     _name = "fusion.billing.api.key"
     _description = "New API Key"

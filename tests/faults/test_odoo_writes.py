@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.fernet import Fernet
 
 from deploy.adapters.odoo import OdooRpcTransport
 from deploy.local import provision
@@ -16,9 +18,12 @@ from deploy.local.ports import draw_free_port
 from deploy.local.postgres import ROLE as POSTGRES
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack
+from producers import odoo_feed
+from producers.kafka_client.history import read_to_end
 from schemas.derived import LineStatus
 from schemas.errors import Unavailable
 from schemas.odoo_rpc import OdooBilling
+from schemas.topics import CATALOG, EVENTS, Topic
 from sinks.kafka_client import Publisher, Record
 from sinks.odoo import role
 from sinks.odoo.sink import OdooSink
@@ -66,6 +71,17 @@ def sinking(pipeline: Pipeline, odoo: OdooServer) -> AbstractContextManager[Heal
     return running(work)
 
 
+def feeding(pipeline: Pipeline, odoo: OdooServer) -> AbstractContextManager[Health]:
+    """Run the feed between this Odoo and the topics."""
+    pace = {"FUSION_CATALOG_POLL_S": "0.2", "FUSION_SECRET_KEY": Fernet.generate_key().decode()}
+    own = Pipeline(pipeline.variables | odoo.variables() | pace)
+
+    def work(stop: threading.Event, _: Health) -> None:
+        odoo_feed.run(own.settings, lambda: OdooRpcTransport(own.settings), stop)
+
+    return running(work)
+
+
 @contextmanager
 def write_held_up(odoo: OdooServer) -> Iterator[None]:
     """Begin the block as soon as a call to Odoo is in the middle of writing lines, and cannot go on."""
@@ -101,12 +117,13 @@ def test_odoo_killed_in_the_middle_of_a_call_leaves_each_line_once(
 def test_postgresql_killed_in_the_middle_of_a_write_leaves_each_line_once(
     pipeline: Pipeline, stack: Stack, odoo_template: str, tmp_path: Path
 ) -> None:
-    """A cluster of this test's own dies by kill -9 and recovers; Odoo and the sink go on by themselves."""
+    """A cluster of this test's own dies by kill -9 and recovers; Odoo, sink and feed go on by themselves."""
     with private_odoo(stack, odoo_template, tmp_path) as (cluster, odoo):
         books = make_books(odoo, SUBSCRIPTIONS)
-        with sinking(pipeline, odoo):
+        with sinking(pipeline, odoo), feeding(pipeline, odoo):
             pipeline.publish_overage(books.record("sub-0", "5"))
             books.wait_for_line("sub-0", 5.0, WITHIN_S)
+            wait_until(lambda: is_all_fed(pipeline, odoo), WITHIN_S, "the feed has told everything")
             holder = cluster.postgres.odoo.connect(odoo.database)
             try:
                 holder.execute("BEGIN")
@@ -118,6 +135,9 @@ def test_postgresql_killed_in_the_middle_of_a_write_leaves_each_line_once(
                 holder.close()
             wait_until(lambda: is_up_again(cluster), WITHIN_S, "PostgreSQL has recovered")
             told = wait_until(lambda: all_told(pipeline, offset=2), 2 * WITHIN_S, "lines.v1 has them")
+            later = make_books(odoo, 1)
+            wait_until(lambda: is_all_fed(pipeline, odoo), 2 * WITHIN_S, "the feed has told everything again")
+            wait_until(lambda: later.service in services(pipeline), WITHIN_S, "the new service")
         assert told == dict.fromkeys(told, "10")
         for number in range(SUBSCRIPTIONS):
             assert books.amounts(f"sub-{number}") == [10.0]
@@ -142,6 +162,27 @@ def private_odoo(stack: Stack, template: str, folder: Path) -> Iterator[tuple[St
             odoo.kill()
     finally:
         cluster.processes.stop(POSTGRES)
+
+
+def is_all_fed(pipeline: Pipeline, odoo: OdooServer) -> bool:
+    """Tell whether each event that Odoo has is published once, and the outbox empty."""
+    events = odoo.call("fusion.billing.event", "search_read", [], ["event_id", "published"])
+    assert all(event["published"] for event in events), events
+    ids = sorted(event["id"] for event in published(pipeline, EVENTS))
+    assert ids == sorted(event["event_id"] for event in events)
+    return bool(ids)
+
+
+def services(pipeline: Pipeline) -> set[str]:
+    """Return the codes of the services that the catalog topic names."""
+    return {value["code"] for value in published(pipeline, CATALOG, "service")}
+
+
+def published(pipeline: Pipeline, topic: Topic, kind: str | None = None) -> list[dict[str, str]]:
+    """Return what a topic holds, of one kind if asked for."""
+    settings = pipeline.settings
+    values = [json.loads(record.value) for record in read_to_end(settings, settings.topic(topic)) if record.value]
+    return [value for value in values if value.get("kind") == kind]
 
 
 def is_up_again(cluster: Stack) -> bool:

@@ -48,7 +48,8 @@ billing.fc_upsert_deliveries(
     rows=[{"service": "maps", "event_id": "e1", "event_type": "invoice.paid", "payload": "{}", "state": "dead",
            "attempts": 8}]
 )
-answer = {"key_hash": service.api_key_hash, "lines": billing.fc_upsert_lines(rows=[ROW])}
+answer = {"key_hash": service.api_key_hash, "secret": service.webhook_secret,
+          "lines": billing.fc_upsert_lines(rows=[ROW])}
 """
 
 LOOK_AT_THIS_VERSION = """
@@ -63,7 +64,7 @@ answer = {
     "same": same, "more": more, "total": invoice.amount_total,
     "events": billing.fc_outbox_read(), "deliveries": env["fusion.billing.webhook"].search_read([], ["endpoint"]),
     "service": service.id, "invoice": invoice.id, "order": order.id,
-    "key_hashes": service._fc_key_hashes(),
+    "key_hashes": service._fc_key_hashes(), "secrets": service._fc_secrets(),
 }
 """
 
@@ -194,6 +195,7 @@ def test_what_was_billed_and_set_up_before_an_upgrade_holds_after_it(history: Hi
     assert (facts["more"]["status"], facts["more"]["line_id"]) == ("updated", facts["same"]["line_id"])
     assert facts["total"] == pytest.approx(146.90)
     assert facts["key_hashes"] == [history.before["key_hash"]]
+    assert facts["secrets"] == [history.before["secret"]]
     assert webhook["endpoint"] == facts["service"]
     assert {event["type"] for event in facts["events"]} >= {"subscription.started"}
 

@@ -1,13 +1,11 @@
 """Records as the sinks see them."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.cloudevents import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record as read; `timestamp_ms` is the broker's or producer's, since 1970."""
 
     topic: str

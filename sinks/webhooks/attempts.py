@@ -6,11 +6,11 @@ from datetime import timedelta
 import structlog
 
 from schemas.catalog import Endpoint
-from schemas.events import Delivery
 from schemas.settings import Settings
 from sinks import metrics
 from sinks.webhooks.clock import Clock
 from sinks.webhooks.directory import Directory
+from sinks.webhooks.glance import Whole
 from sinks.webhooks.http import EndpointClient
 from sinks.webhooks.journal import JournalWriter
 from sinks.webhooks.schedule import schedule_of
@@ -55,7 +55,7 @@ class Attempts:
             return "disabled"
         return None if self._secrets.of(endpoint) else "secret"
 
-    async def make(self, delivery: Delivery, client: EndpointClient) -> tuple[Delivery | None, Answer | None]:
+    async def make(self, delivery: Whole, client: EndpointClient) -> tuple[Whole | None, Answer | None]:
         """Attempt the delivery; return its next state, and the answer if there was one.
 
         No next state: nothing is charged, try again a little later (the fault is ours).
@@ -78,7 +78,7 @@ class Attempts:
         _report(after, answer, duration_s)
         return after, answer
 
-    def _uncharged(self, delivery: Delivery, answer: Answer) -> Delivery | None:
+    def _uncharged(self, delivery: Whole, answer: Answer) -> Whole | None:
         metrics.WEBHOOK_HELD.labels("ours").inc()
         log.warning("webhook.held", event_id=delivery.event_id, endpoint=delivery.endpoint_id, error=answer.error)
         is_old = self._clock.now() - delivery.created_at > HELD_MAX["ours"]
@@ -95,9 +95,11 @@ class Attempts:
         await self._writer.write_status(status)
 
 
-def _report(after: Delivery, answer: Answer, duration_s: float) -> None:
+def _report(after: Whole, answer: Answer, duration_s: float) -> None:
     metrics.WEBHOOK_ATTEMPTS.labels(answer.status_class).inc()
     metrics.WEBHOOK_ATTEMPT_SECONDS.observe(duration_s)
+    if answer.is_success and after.attempts == 1:
+        return  # nearly all of them: a line each would cost a tenth of a delivery, and its state says the same
     (log.info if answer.is_success else log.warning)(
         "webhook.attempted",
         event_id=after.event_id,

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from schemas.events import Delivery, DeliveryState
 from schemas.identifiers import delivery_key
-from sinks.webhooks.glance import Stated
+from sinks.webhooks.glance import Stated, Whole, whole
 from sinks.webhooks.packing import pack, unpack
 from sinks.webhooks.state import age_of, restated
 
 _AGE_BITS_MAX = 96
 _AGE_MASK = (1 << _AGE_BITS_MAX) - 1
-_UNPACKED_MAX = 5_000  # so many are held as they are, to save the time; the others packed, to save the room
+_UNPACKED_MAX = 50_000  # so many are held as they are, to save the time; the others packed, to save the room
 
 
 class Seen(NamedTuple):
@@ -50,8 +50,12 @@ class Entry:
         """Where it is to be sent."""
         return int(self.lane.partition(":")[0])
 
+    def whole(self) -> Whole:
+        """Return the state that waits, to be attempted."""
+        return whole(unpack(self.state))
+
     def delivery(self) -> Delivery:
-        """Return the state that waits."""
+        """Return the state that waits, to be written again as it is."""
         return Delivery.model_validate_json(unpack(self.state))
 
 
@@ -97,7 +101,7 @@ class Book:
         entry = self._pending.get(key)
         known = entry.age if entry is not None else self._ended_age(key)
         if known is None or age > known:
-            self._put(key, delivery, seen)
+            self._put(key, delivery, age, seen)
             return None
         if age == known:
             return None
@@ -127,15 +131,16 @@ class Book:
         """Return when `take_due` may yield again, at the earliest; null: nothing waits."""
         return self._due[0][0] if self._due else None
 
-    def settle(self, entry: Entry, after: Delivery, seen: Seen) -> Delivery | None:
+    def settle(self, entry: Entry, after: Stated, seen: Seen) -> Delivery | None:
         """Take in the state after an attempt; the lane goes on with its first delivery.
 
         Return the state to write again if the delivery was replayed meanwhile.
         """
         known, last_word = self._pending.get(entry.key), None
-        if known is not None and age_of(after) > known.age:
-            self._put(entry.key, after, seen)
-        elif known is not None and age_of(after) < known.age:
+        age = age_of(after)
+        if known is not None and age > known.age:
+            self._put(entry.key, after, age, seen)
+        elif known is not None and age < known.age:
             last_word = known.delivery()
         self._busy.discard(entry.lane)
         self._wake(entry.lane)
@@ -156,11 +161,11 @@ class Book:
         ended = self._ended.get(key)
         return None if ended is None else ended & _AGE_MASK
 
-    def _put(self, key: str, delivery: Stated, seen: Seen) -> None:
+    def _put(self, key: str, delivery: Stated, age: int, seen: Seen) -> None:
         entry = self._pending.get(key)
         if delivery.state is not DeliveryState.PENDING:
             self._ended.pop(key, None)
-            self._ended[key] = seen.written_s << _AGE_BITS_MAX | age_of(delivery)
+            self._ended[key] = seen.written_s << _AGE_BITS_MAX | age
             if entry is not None:
                 del self._pending[key]
                 self._leave(entry)
@@ -169,7 +174,7 @@ class Book:
         if entry is None:
             entry = self._pending[key] = Entry(key, lane_of(delivery), delivery.sequence)
             self._join(entry)
-        entry.age, entry.due_s = age_of(delivery), seen.due_s
+        entry.age, entry.due_s = age, seen.due_s
         entry.state = seen.record if len(self._pending) <= _UNPACKED_MAX else pack(seen.record)
         self._wake(entry.lane)
 

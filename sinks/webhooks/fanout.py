@@ -14,6 +14,7 @@ from sinks.webhooks.body import body_of
 from sinks.webhooks.book import key_of
 from sinks.webhooks.directory import Directory
 from sinks.webhooks.envelope import headers_of_delivery
+from sinks.webhooks.glance import changed, document_of, whole
 from sinks.webhooks.state import first_state
 
 log = structlog.get_logger()
@@ -73,13 +74,15 @@ class FanOut:
                 error=type(error).__name__,
             )
             return
+        traceparent = record.header("traceparent")
+        first = whole(document_of(first_state(event, body, 0, record.offset)))
         for endpoint in self._directory.matching(event):
-            delivery = first_state(event, body, endpoint.id, record.offset)
+            delivery = changed(first, endpoint_id=endpoint.id)
             yield Outgoing(
                 key_of(delivery),
-                delivery.model_dump_json().encode(),
+                document_of(delivery),
                 partition=endpoint_partition(endpoint.id, partitions),
-                headers=headers_of_delivery(delivery, delivery.created_at, record.header("traceparent")),
+                headers=headers_of_delivery(delivery, delivery.created_at, traceparent),
             )
 
 

@@ -1,14 +1,14 @@
-"""What the book must know of a state in the journal, read four times as fast as the whole model. Pure.
+"""States of the journal read and written as fast as the sink needs it: the model's fields, a quarter of its time. Pure.
 
-A million states are read when a worker starts; nearly all of them wait for hours before anyone needs the rest.
+A million states are read when a worker starts, and each delivery is read and written again at full speed.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
-from schemas.events import DeliveryState
+from schemas.events import Delivery, DeliveryState
 from schemas.identifiers import CODE_PATTERN
 
 _YEARS = range(1972, 8999)  # every time zone's year is one the model takes, too
@@ -57,6 +57,12 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(Glance)
+_ENCODER = msgspec.json.Encoder()
+
+Whole = Delivery | Glance
+"""A state with all its fields."""
+
+AnyState = TypeVar("AnyState", bound=Whole)
 
 
 def glance_at(document: bytes) -> Glance | None:
@@ -67,6 +73,23 @@ def glance_at(document: bytes) -> Glance | None:
         return None
     is_plain = _is_plain(glance.created_at) and (glance.next_attempt_at is None or _is_plain(glance.next_attempt_at))
     return glance if is_plain else None
+
+
+def whole(document: bytes) -> Whole:
+    """Return all of a state that was read before, so that it is one."""
+    return glance_at(document) or Delivery.model_validate_json(document)
+
+
+def document_of(state: Whole) -> bytes:
+    """Return the state as its record has it: the same bytes for both."""
+    return _ENCODER.encode(state) if isinstance(state, Glance) else state.model_dump_json().encode()
+
+
+def changed(before: AnyState, /, **facts: Any) -> AnyState:
+    """Return a state with other facts."""
+    if isinstance(before, Glance):
+        return msgspec.structs.replace(before, **facts)
+    return before.model_copy(update=facts)
 
 
 def _is_plain(instant: datetime) -> bool:

@@ -20,6 +20,7 @@ from sinks.kafka_client import GroupConsumer, Outgoing, Publisher, Record
 from sinks.webhooks.book import key_of
 from sinks.webhooks.envelope import headers_of_delivery
 from sinks.webhooks.fanout import endpoint_partition
+from sinks.webhooks.glance import Whole, document_of
 
 _RECORDS_MAX = 2_000  # the event loop takes them in at one go: 20 ms
 _WRITES_MAX = 500
@@ -112,9 +113,9 @@ class JournalWriter:
         del self._written_lately[key]
         return True
 
-    async def write(self, delivery: Delivery) -> bytes:
+    async def write(self, delivery: Whole) -> bytes:
         """Return the record once Kafka has acknowledged it."""
-        record = delivery.model_dump_json().encode()
+        record = document_of(delivery)
         headers = headers_of_delivery(delivery, self._now())
         key = key_of(delivery)
         await self._written(Outgoing(key, record, None, headers), delivery.endpoint_id)

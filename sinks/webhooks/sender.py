@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
-from schemas.events import Delivery, DeliveryState
+from schemas.events import DeliveryState
 from schemas.settings import Settings
 from sinks import metrics
 from sinks.webhooks.attempts import HELD_MAX, Attempts
@@ -14,6 +14,7 @@ from sinks.webhooks.book import Book, Entry, Seen
 from sinks.webhooks.channel import Channel
 from sinks.webhooks.clock import Clock
 from sinks.webhooks.connecting import Network
+from sinks.webhooks.glance import Whole
 from sinks.webhooks.http import EndpointClient
 from sinks.webhooks.journal import JournalWriter
 from sinks.webhooks.limits import Breaker, Slot, Slots, TokenBucket, Trust
@@ -133,7 +134,7 @@ class Sender:
         before = self._clock.now() - held_max
         for book, entry in channel.take_older(before, _GIVEN_UP_PER_LOOK):
             if not book.is_closed:
-                self._hooks.spawn(self._end(book, entry, given_up(entry.delivery(), f"held for too long: {reason}")))
+                self._hooks.spawn(self._end(book, entry, given_up(entry.whole(), f"held for too long: {reason}")))
 
     def _fill_later(self, channel: Channel, wait_s: float) -> None:
         def fill() -> None:
@@ -146,8 +147,7 @@ class Sender:
     async def _attempt(self, channel: Channel, book: Book, entry: Entry, slot: Slot) -> None:
         slow = asyncio.get_running_loop().call_later(_SLOW_S, self._note_slow, channel, slot)
         try:
-            delivery = entry.delivery()
-            after, answer = await self._attempts.make(delivery, channel.client)
+            after, answer = await self._attempts.make(entry.whole(), channel.client)
             slow.cancel()
             if answer is not None and not answer.is_ours:
                 channel.trust = Trust.PROVEN if answer.is_success else Trust.SUSPECT
@@ -176,7 +176,7 @@ class Sender:
             for endpoint_id in list(islice(starved, _STARVED_PER_TURN)):
                 self._fill(starved.pop(endpoint_id))
 
-    async def _end(self, book: Book, entry: Entry, after: Delivery) -> None:
+    async def _end(self, book: Book, entry: Entry, after: Whole) -> None:
         record = await self._writer.write(after)
         last_word = book.settle(
             entry, after, Seen(record, self._clock.due_s(after), int(self._clock.now().timestamp()))

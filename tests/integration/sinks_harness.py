@@ -115,6 +115,10 @@ class Pipeline:
         partition = endpoint_partition(delivery.endpoint_id, PARTITIONS)
         self._publish(DELIVERIES, [Outgoing(key, delivery.model_dump_json().encode(), partition)])
 
+    def publish(self, topic: Topic, *records: Outgoing) -> None:
+        """Write any records."""
+        self._publish(topic, records)
+
     def _publish(self, topic: Topic, records: Sequence[Outgoing]) -> None:
         """Write all records, again if need be: a sink has to bear the same record twice."""
 

@@ -1,6 +1,8 @@
 """`fusion-billing webhooks …` beside a running sink."""
 
 import json
+import re
+import shlex
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli import app
+from deploy.local.settings import REPOSITORY
 from schemas.events import DeliveryState
 from sinks.health import Health
 from sinks.webhooks import role
@@ -112,3 +115,25 @@ def test_wrong_use_is_told(sink_topics: Pipeline) -> None:
     assert webhooks(sink_topics, "replay", "--yes").exit_code == 2
     assert webhooks(sink_topics, "disable", "1").exit_code == 1  # nobody said yes
     assert "0 dead" in webhooks(sink_topics, "list").stdout
+
+
+def test_the_documented_commands_run_as_they_are_written(sink_topics: Pipeline, receiver: Receiver) -> None:
+    """Each line of docs/webhooks.md, in its order, with the id of a real event; the operator says yes."""
+    text = (REPOSITORY / "docs" / "webhooks.md").read_text()
+    block = re.search(r"^```\n(fusion-billing webhooks .*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert block
+    lines = [shlex.split(line.replace("EVENT", "evt_1"), comments=True) for line in block[1].splitlines()]
+    assert {words[2] for words in lines} == {"list", "show", "replay", "disable", "enable", "test"}
+    sink_topics.publish_endpoint(endpoint(3, f"{receiver.url}/hook"))
+    sink_topics.publish_events(event("evt_1"))
+    wait_for_state(sink_topics, "evt_1", DeliveryState.DELIVERED)
+    came = 1
+    for program, group, *words in lines:
+        assert (program, group) == ("fusion-billing", "webhooks")
+        ran = CliRunner().invoke(app, ["webhooks", *words], env=sink_topics.variables, input="y\n")
+        assert ran.exit_code == 0, (words, ran.output)
+        if words[0] == "replay":
+            assert "1 deliveries begin anew" in ran.stdout, words
+            receiver.wait_for("/hook", came := came + 1)
+            wait_for_state(sink_topics, "evt_1", DeliveryState.DELIVERED)
+    assert len(receiver.ids("/hook")) == came + 1  # and the test event

@@ -45,6 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m producers.adapters.control_loop", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one and logs it")
+    parser.add_argument("--memory", type=Path, help="file that lets it know after a restart what it has handled")
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
@@ -53,7 +54,7 @@ def main() -> int:
         parser.error(f"{_SECRET}_FILE: cannot read {error.filename} ({error.strerror})")
     if not secrets:
         parser.error(f"set {_SECRET} or {_SECRET}_FILE to the endpoint's secret")
-    server = serve(Receiver(ControlLoop(LoggingHook()), secrets), arguments.host, arguments.port)
+    server = serve(Receiver(ControlLoop(LoggingHook(), arguments.memory), secrets), arguments.host, arguments.port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

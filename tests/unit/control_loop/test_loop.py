@@ -1,5 +1,6 @@
 """What each event means for the app."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +94,38 @@ def test_a_replay_of_something_older_does_not_take_back_the_newer_word() -> None
     loop.handle(event(3, "invoice.payment_failed", time="2026-07-03T00:00:00+02:00"))
     loop.handle(event(4, "invoice.paid", time="no time"))
     assert hook.calls == [("suspend", "s")]
+
+
+def test_a_crash_between_hook_and_memory_repeats_the_hook_and_forgets_nothing(tmp_path: Path) -> None:
+    """The hook has suspended, the process dies before it writes that down: the retry suspends again, then no more."""
+    hook, path = RecordingHook(), tmp_path / "memory"
+    loop = ControlLoop(hook, path)
+    assert loop.handle(event(1, "invoice.posted"))
+    path.rename(tmp_path / "away")
+    path.mkdir()  # now nothing can be written there
+    with pytest.raises(OSError, match="directory"):
+        loop.handle(event(2, "invoice.payment_failed"))
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    again = ControlLoop(hook, path)
+    assert not again.handle(event(1, "invoice.posted"))
+    assert again.handle(event(2, "invoice.payment_failed"))
+    assert not ControlLoop(hook, path).handle(event(2, "invoice.payment_failed"))
+    assert hook.calls == [("suspend", "s")] * 2
+
+
+def test_after_a_restart_it_knows_what_it_knew(tmp_path: Path) -> None:
+    """Ids, statuses and the newer word, but for an event whose line a crash has cut off: that one comes again."""
+    hook, path = RecordingHook(), tmp_path / "memory"
+    before = ControlLoop(hook, path)
+    before.handle(event(1, "invoice.payment_failed", time="2026-07-02T00:00:00Z"))
+    before.handle(event(2, "invoice.paid", time="2026-07-03T00:00:00Z"))
+    with path.open("ab") as file:
+        file.write(b'{"id": "evt-3", "ty')
+    after = ControlLoop(hook, path)
+    assert after.state() == before.state()
+    assert not after.handle(event(2, "invoice.paid"))
+    assert after.handle(event(0, "invoice.payment_failed", time="2026-07-01T00:00:00Z"))
+    assert after.handle(event(3, "subscription.terminated", time="2026-07-04T00:00:00Z"))
+    assert hook.calls == [("suspend", "s"), ("restore", "s"), ("deprovision", "s")]
+    assert ControlLoop(hook, path).state() == after.state()

@@ -19,10 +19,10 @@ SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 @contextmanager
-def running(variables: dict[str, str]) -> Iterator[str]:
+def running(variables: dict[str, str], *options: str) -> Iterator[str]:
     """Run the app on a free port and give its address; it must end politely."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "producers.adapters.control_loop", "--port", "0"],
+        [sys.executable, "-m", "producers.adapters.control_loop", "--port", "0", *options],
         env={**os.environ, **variables},
         stderr=subprocess.PIPE,
         text=True,
@@ -66,7 +66,8 @@ def test_genuine_deliveries_act_once_and_forged_ones_never(tmp_path: Path) -> No
     """Suspend, repeat, forge, restore; the secret comes from a file."""
     secret_file = tmp_path / "secret"
     secret_file.write_text(f"{SECRET}\n")
-    with running({"FUSION_WEBHOOK_SECRET_FILE": str(secret_file)}) as url:
+    memory = tmp_path / "memory"
+    with running({"FUSION_WEBHOOK_SECRET_FILE": str(secret_file)}, "--memory", str(memory)) as url:
         failed = signed(1, "invoice.payment_failed")
         assert post(url, failed).json() == {"status": "ok", "repeated": False}
         assert post(url, failed).json() == {"status": "ok", "repeated": True}
@@ -79,6 +80,9 @@ def test_genuine_deliveries_act_once_and_forged_ones_never(tmp_path: Path) -> No
         shown = state(url)["sub-1"]
         assert shown["status"] == "active"
         assert [entry["id"] for entry in shown["events"]] == ["evt-1", "evt-2"]
+    with running({"FUSION_WEBHOOK_SECRET": SECRET}, "--memory", str(memory)) as url:
+        assert post(url, failed).json() == {"status": "ok", "repeated": True}
+        assert state(url)["sub-1"] == shown
 
 
 def test_other_requests_are_answered_clearly() -> None:

@@ -213,3 +213,17 @@ def test_every_delivery_ends_and_each_lane_keeps_its_order(
     for lane in {("s1", 1), ("s1", 2), ("s2", 1), ("s2", 2)}:
         sequence = [one.sequence for one in ended if (one.subscription, one.endpoint_id) == lane]
         assert sequence == sorted(sequence)
+
+
+@given(st.lists(st.integers(-3_600, 3_600), min_size=1, max_size=30), st.integers(-3_600, 3_600))
+def test_whatever_waits_comes_up_in_the_order_it_is_due(due_after_s: list[int], now_s: int) -> None:
+    """The longest overdue first, nothing early, nothing never, however it was written (F22)."""
+    waiting = [
+        delivery(f"e{n}", n, f"sub-{n}").model_copy(update={"next_attempt_at": NOW + timedelta(seconds=after_s)})
+        for n, after_s in enumerate(due_after_s)
+    ]
+    book = book_of(*waiting)
+    came = [due_after_s[entry.sequence] for entry in take(book, now_s)]
+    assert came == sorted(after_s for after_s in due_after_s if after_s <= now_s)
+    rest = [due_after_s[entry.sequence] for entry in take(book, 3_600)]
+    assert came + rest == sorted(due_after_s)

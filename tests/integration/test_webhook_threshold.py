@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -31,12 +30,10 @@ TOTAL = f"{SERVICE}/s0/calls/2026-07-01T00:00:00Z"
 @pytest.fixture
 def lab(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[MeterLab]:
     """The meter's topics, and a charge that tells the app at 80 % of its quota of 500."""
-    made = open_lab(kafka_bootstrap, topic_prefix, tmp_path)
-    threshold = {"code": "most", "kind": "quota_percent", "value": "80"}
-    made.tell_catalog({"charge/1": catalog(["s0"])["charge/1"] | {"thresholds": [threshold]}})
-    yield made
-    made.close()
-    gc.collect()
+    with open_lab(kafka_bootstrap, topic_prefix, tmp_path) as made:
+        threshold = {"code": "most", "kind": "quota_percent", "value": "80"}
+        made.tell_catalog({"charge/1": catalog(["s0"])["charge/1"] | {"thresholds": [threshold]}})
+        yield made
 
 
 def test_a_threshold_reaches_the_app_as_a_signed_webhook(

@@ -5,7 +5,7 @@ cannot be compared yet is said to be pending, never drift.
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -94,14 +94,6 @@ class Report:
     def count(self, where: Where, *outcomes: Outcome) -> int:
         """Return how many comparisons came to one of these outcomes; without any, how many there were."""
         return sum(self.tally[where, outcome] for outcome in outcomes or Outcome)
-
-    def take_back(self, outcomes: Iterable[Outcome]) -> list[Finding]:
-        """Remove the findings of these kinds and return them, so that they can be judged anew."""
-        wanted = frozenset(outcomes)
-        taken = [finding for finding in self.findings if finding.outcome in wanted]
-        self.findings = [finding for finding in self.findings if finding.outcome not in wanted]
-        self.tally.subtract((finding.where, finding.outcome) for finding in taken)
-        return taken
 
 
 def judge_total(key: str, expected: Total | None, found: Total | None, horizon: Horizon) -> Finding:

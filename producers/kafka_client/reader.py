@@ -51,10 +51,6 @@ class CompactedReader:
         """Tell whether everything that was in the topic at the start has been applied."""
         return self._caught_up.is_set()
 
-    def wait_caught_up(self, timeout_s: float) -> bool:
-        """Wait for `is_caught_up`; tell whether it came true in time."""
-        return self._caught_up.wait(timeout_s)
-
     def has_read(self, position: Position) -> bool:
         """Tell whether the record at this position was applied."""
         return self._next_offsets.get(position.partition, 0) > position.offset

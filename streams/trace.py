@@ -4,13 +4,11 @@ Plain dictionaries and decimals, one subscription at a time: what the partition 
 the way it is meant, so that the one can be held against the other.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, localcontext
 from enum import StrEnum
-from typing import Any
 
 from schemas.catalog import Aggregation, Metric
 from schemas.errors import Refused
@@ -23,6 +21,7 @@ from schemas.wire import RefusedCounter, decode_batch, to_counters
 from streams.domain.catalog import CatalogView
 from streams.domain.screening import screen
 from streams.records import LogRecord
+from streams.trace_names import Name, names_in
 
 
 class Fate(StrEnum):
@@ -34,10 +33,6 @@ class Fate(StrEnum):
     SUPERSEDED = "superseded"  # a greater revision of its key was there already
     SENT_ON = "sent on"  # it came on a wrong partition; the copy on the right one counts
     REFUSED = "refused"
-
-
-Name = tuple[str, str, str, str]
-"""A counter: service, subscription, metric, idempotency key; empty where a refused one does not say."""
 
 
 @dataclass(slots=True)
@@ -104,7 +99,7 @@ class History:
         try:
             decoded, refused = decode_batch(raw)
         except Refused as error:
-            for index, name in enumerate(_names(raw)):
+            for index, name in enumerate(names_in(raw)):
                 yield _refused(record, index, name, RefusedCounter(None, error.reason, error.field, str(error)))
             return
         allowed, forbidden = screen(decoded, self.catalog)
@@ -112,7 +107,7 @@ class History:
             name = (allowed.service, counter.subscription, counter.metric, counter.idempotency_key)
             yield Value(name, record.partition, record.offset, allowed.index_of(at), record.timestamp_ms, counter)
         if refused or forbidden:
-            names = _names(raw)
+            names = names_in(raw)
             for each in (*refused, *forbidden):
                 if each.index is not None and each.index < len(names):
                     yield _refused(record, each.index, names[each.index], each)
@@ -189,39 +184,3 @@ def _distinct(metric: Metric | None, counter: Counter) -> object:
 def _refused(record: LogRecord, index: int, name: Name, why: RefusedCounter) -> Value:
     reason = f"{why.reason.value}: {why.message}"
     return Value(name, record.partition, record.offset, index, record.timestamp_ms, None, Fate.REFUSED, reason)
-
-
-def _names(raw: bytes) -> list[Name]:
-    """Return the names that a batch gives its counters, as far as they can be read, well-formed or not."""
-    try:
-        batch = json.loads(raw)
-        service, rows, columns = batch.get("service"), batch.get("counters"), batch.get("columns")
-        if isinstance(rows, list):
-            return [_name(service, row) for row in rows]
-        return list(_names_in_columns(service, columns)) if isinstance(columns, dict) else []
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
-        return []
-
-
-def _name(service: object, row: Any) -> Name:
-    fields = row if isinstance(row, dict) else {}
-    subscription, metric, key = (_text(fields.get(field)) for field in ("subscription", "metric", "idempotency_key"))
-    return _text(service), subscription, metric, key
-
-
-def _names_in_columns(service: object, columns: dict[str, Any]) -> Iterator[Name]:
-    keys, subscription, metric = columns["keys"], columns["subscription"], columns["metric"]
-    for at, key in enumerate(keys):
-        name = _at(columns["subscriptions"], subscription, at)
-        yield _text(service), name, _at(columns["metrics"], metric, at), _text(key)
-
-
-def _at(dictionary: Any, numbers: Any, at: int) -> str:
-    try:
-        return _text(dictionary[numbers[at]])
-    except (IndexError, TypeError):
-        return ""
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

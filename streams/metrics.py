@@ -26,7 +26,6 @@ RECORDS_PUBLISHED = Counter("fusion_records_published", "derived records acknowl
 FLUSH_DURATION = Histogram("fusion_flush_duration_seconds", "one publication of changed aggregates")
 SNAPSHOT_DURATION = Histogram("fusion_snapshot_duration_seconds", "writing one snapshot, in its thread")
 SNAPSHOT_FAILURES = Counter("fusion_snapshot_failures", "snapshots that could not be written")
-OWNERSHIP_LOST = Counter("fusion_ownership_lost", "partitions taken over by another worker while in use")
 RATING_FAILURES = Counter("fusion_rating_failures", "aggregates left unrated because their charge is unusable")
 AUDIT_DRIFT = Gauge("fusion_audit_drift", "aggregates that the store holds otherwise than the log says", ["partition"])
 AUDIT_COMPLETED = Gauge("fusion_audit_completed_timestamp_seconds", "when the last continuous audit of a store ended")

@@ -33,6 +33,7 @@ from sinks.health import Health
 from sinks.kafka_client import Outgoing, Publisher, TopicReader
 from sinks.webhooks.fanout import endpoint_partition
 from tests.stack.kafka import TopicMaker
+from tests.stack.threads import in_thread
 from tests.stack.waiting import wait_until
 
 SECRET_KEY = Fernet.generate_key().decode()
@@ -172,24 +173,9 @@ def make_pipeline(bootstrap: str, prefix: str, topics: TopicMaker, **variables: 
 @contextmanager
 def running(role: Callable[[threading.Event, Health], None]) -> Iterator[Health]:
     """Run a role in a thread until the block ends; its failure is the test's."""
-    stop, health, failures = threading.Event(), Health(), []
-
-    def work() -> None:
-        try:
-            role(stop, health)
-        except BaseException as error:  # noqa: BLE001 -- raised again below, in the test's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=work, name="role")
-    thread.start()
-    try:
+    health = Health()
+    with in_thread(lambda stop: role(stop, health)):
         yield health
-    finally:
-        stop.set()
-        thread.join(READY_WITHIN_S)
-    assert not thread.is_alive(), "the role did not stop"
-    if failures:
-        raise failures[0]
 
 
 @contextmanager

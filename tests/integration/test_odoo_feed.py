@@ -30,6 +30,7 @@ from tests.integration.odoo_harness import OdooBooks, make_books
 from tests.stack.kafka import Broker, TopicMaker
 from tests.stack.odoo import OdooServer
 from tests.stack.reading import read_cold
+from tests.stack.threads import in_thread
 from tests.stack.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.odoo]
@@ -47,25 +48,13 @@ class Feed:
     @contextmanager
     def running(self, transport: OdooTransport | None = None) -> Iterator[threading.Event]:
         """Run the feed in a thread until the block ends; gives its readiness."""
-        stop, ready = threading.Event(), threading.Event()
-        failures: list[BaseException] = []
+        ready = threading.Event()
 
-        def work() -> None:
-            try:
-                odoo_feed.run(self.settings, lambda: transport or OdooRpcTransport(self.settings), stop, ready)
-            except BaseException as error:  # noqa: BLE001 -- raised again below, in the test's thread
-                failures.append(error)
+        def work(stop: threading.Event) -> None:
+            odoo_feed.run(self.settings, lambda: transport or OdooRpcTransport(self.settings), stop, ready)
 
-        thread = threading.Thread(target=work, name="odoo-feed")
-        thread.start()
-        try:
+        with in_thread(work):
             yield ready
-        finally:
-            stop.set()
-            thread.join(WITHIN_S)
-        assert not thread.is_alive(), "the feed did not stop"
-        if failures:
-            raise failures[0]
 
     def records(self, topic: Topic) -> list[Any]:
         """Return all records of a topic."""

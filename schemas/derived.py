@@ -103,6 +103,11 @@ class Overage(_Derived):
         """Key of the record."""
         return overage_key(self.service, self.subscription, self.charge, self.period_start)
 
+    @property
+    def total_key(self) -> str:
+        """Key of the total that was rated."""
+        return total_key(self.service, self.subscription, self.metric, self.period_start)
+
 
 class LineStatus(StrEnum):
     """What Odoo did with an overage; meanings in `schemas.odoo_rpc.LineStatus`."""

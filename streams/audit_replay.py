@@ -86,8 +86,7 @@ class Replay:
         totals = {total.key: total for total in derivation.totals}
         overages: dict[str, dict[str, Overage]] = {}
         for each in derivation.overages:
-            of_total = total_key(each.service, each.subscription, each.metric, each.period_start)
-            overages.setdefault(of_total, {})[each.key] = each
+            overages.setdefault(each.total_key, {})[each.key] = each
         for number in numbers:
             key = self.store.aggregates.keys[number]
             if key.period_start != UNASSIGNED:

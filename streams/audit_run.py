@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from schemas.derived import Overage, Total
 from schemas.errors import ConfigurationError
-from schemas.identifiers import total_key
 from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings
 from schemas.topics import OVERAGE, TOTALS
@@ -78,7 +77,7 @@ class PartitionAudit:
         await self.overages.refresh(self.progress)
         self._of_total = {}
         for key, held in self.overages.held.items():
-            self._of_total.setdefault(_total_of(held.record), set()).add(key)
+            self._of_total.setdefault(held.record.total_key, set()).add(key)
 
     async def _replay(self, first: int, end: int) -> Replay:
         store = PartitionStore(secrets.randbits(64), self.books.catalog)
@@ -154,10 +153,6 @@ def _of_age(candidates: Sequence[_Derived | None], found: _Derived | None) -> _D
         if each is not None and found is not None and each.version.source_offset == found.version.source_offset:
             return each
     return candidates[-1]
-
-
-def _total_of(overage: Overage) -> str:
-    return total_key(overage.service, overage.subscription, overage.metric, overage.period_start)
 
 
 @dataclass(frozen=True, slots=True)

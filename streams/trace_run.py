@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from schemas.derived import Line, Overage, Total
 from schemas.errors import ConfigurationError
-from schemas.identifiers import overage_key, total_key, usage_key
+from schemas.identifiers import overage_key, usage_key
 from schemas.money import format_decimal
 from schemas.odoo_rpc import OdooBilling
 from schemas.partitioning import partition_of
@@ -58,7 +58,7 @@ class Trace:
             ConfigurationError: nothing was ever published under the key.
         """
         overage = (await self._latest(OVERAGE, Overage.model_validate_json, [key])).get(key)
-        name = key if overage is None else _total_of(overage)
+        name = key if overage is None else overage.total_key
         total = (await self._latest(TOTALS, Total.model_validate_json, [name])).get(name)
         if total is None:
             raise ConfigurationError(f"nothing is published under {key}: name an overage or a total by its whole key")
@@ -142,7 +142,3 @@ class Trace:
         published = Published(topic, self.books.reader(topic), parse, wanted.__contains__)
         await published.refresh(self.books.progress, wanted)
         return published
-
-
-def _total_of(overage: Overage) -> str:
-    return total_key(overage.service, overage.subscription, overage.metric, overage.period_start)

@@ -199,10 +199,15 @@ def kafka_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.kafka_ssl_cafile:
         options["ssl_cafile"] = str(settings.kafka_ssl_cafile)
-    if settings.kafka_sasl_mechanism and settings.kafka_sasl_password:
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
-        }
-    return options
+    return options | sasl_options(settings)
+
+
+def sasl_options(settings: Settings) -> dict[str, Any]:
+    """Return how to log in, if at all, in the names that kafka-python and aiokafka share."""
+    if not settings.kafka_sasl_mechanism or not settings.kafka_sasl_password:
+        return {}
+    return {
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+    }

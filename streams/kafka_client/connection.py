@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from schemas.errors import BrokerUnavailable, OwnershipLost
-from schemas.settings import Settings
+from schemas.settings import Settings, sasl_options
 
 RETRY_AFTER_S = 1.0
 
@@ -21,13 +21,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     }
     if "SSL" in settings.kafka_security_protocol:
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
-    if settings.kafka_sasl_mechanism and settings.kafka_sasl_password:
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
-        }
-    return options
+    return options | sasl_options(settings)
 
 
 @contextmanager

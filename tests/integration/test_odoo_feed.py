@@ -4,7 +4,7 @@ import gc
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,12 +49,14 @@ class Feed:
     def running(self, transport: OdooTransport | None = None) -> Iterator[threading.Event]:
         """Run the feed in a thread until the block ends; gives its readiness."""
         ready = threading.Event()
-
-        def work(stop: threading.Event) -> None:
-            odoo_feed.run(self.settings, lambda: transport or OdooRpcTransport(self.settings), stop, ready)
-
-        with in_thread(work):
+        with in_thread(self.work(ready, transport)):
             yield ready
+
+    def work(self, ready: threading.Event, transport: OdooTransport | None = None) -> Callable[[threading.Event], None]:
+        """Return what runs the feed until an event is set."""
+        return lambda stop: odoo_feed.run(
+            self.settings, lambda: transport or OdooRpcTransport(self.settings), stop, ready
+        )
 
     def records(self, topic: Topic) -> list[Any]:
         """Return all records of a topic."""
@@ -255,9 +257,9 @@ def test_of_two_feeds_the_older_one_stops_and_leaves_nothing_stale(
     feed: Feed, books: OdooBooks, odoo: OdooServer
 ) -> None:
     """It has read a price, another feed takes over and publishes the next price: the first is never written."""
-    late = TellsLate(OdooRpcTransport(feed.settings), "0.25")
+    late, ready = TellsLate(OdooRpcTransport(feed.settings), "0.25"), threading.Event()
     with ExitStack() as newer:
-        with pytest.raises(OwnershipLost, match="only one may run"), feed.running(late) as ready:  # noqa: PT012
+        with pytest.raises(OwnershipLost, match="only one may run"), in_thread(feed.work(ready, late)) as ended:  # noqa: PT012
             assert ready.wait(WITHIN_S)
             [charge] = feed.catalog(Charge, books.service)
             odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.25})
@@ -265,6 +267,7 @@ def test_of_two_feeds_the_older_one_stops_and_leaves_nothing_stale(
             odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.5})
             assert newer.enter_context(feed.running()).wait(WITHIN_S)
             late.go_on.set()
+            assert ended.wait(WITHIN_S)
         records = [json.loads(record.value) for record in feed.records(CATALOG) if record.value]
     prices = [value["price_per_unit"] for value in records if value["kind"] == "charge" and value["id"] == charge.id]
     assert [Decimal(price) for price in prices] == [charge.price_per_unit, Decimal("0.5")]

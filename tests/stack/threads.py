@@ -8,9 +8,12 @@ _STOPPED_WITHIN_S = 90.0
 
 
 @contextmanager
-def in_thread(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """`work` runs until the block ends, when the event that it is given is set; its failure is the test's."""
-    stop = threading.Event()
+def in_thread(work: Callable[[threading.Event], None]) -> Iterator[threading.Event]:
+    """`work` runs until the block ends, when the event that it is given is set; its failure is the test's.
+
+    Gives an event that tells when it has ended.
+    """
+    stop, ended = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -18,11 +21,13 @@ def in_thread(work: Callable[[threading.Event], None]) -> Iterator[None]:
             work(stop)
         except BaseException as error:  # noqa: BLE001 -- raised again below, in the test's thread
             failures.append(error)
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=run, name="role")
     thread.start()
     try:
-        yield
+        yield ended
     finally:
         stop.set()
         thread.join(_STOPPED_WITHIN_S)

@@ -21,7 +21,7 @@ from sinks.webhooks.state import age_of, restated
 
 _AGE_BITS_MAX = 96
 _AGE_MASK = (1 << _AGE_BITS_MAX) - 1
-_UNPACKED_MAX = 50_000  # so many are held as they are, to save the time; the others packed, to save the room
+_UNPACKED_MAX = 25_000  # so many are held as they are, to save the time; the others packed, to save the room
 
 
 class Seen(NamedTuple):

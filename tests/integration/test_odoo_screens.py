@@ -121,7 +121,7 @@ def test_an_order_leads_to_its_usage(page: Page, odoo: OdooServer, shop: Shop) -
 
 
 def test_charge_and_service(page: Page, odoo: OdooServer, shop: Shop, pictures: Path) -> None:
-    """A charge that was invoiced says that its terms are fixed; a new key is shown in a dialog."""
+    """A charge that was invoiced says that its terms are fixed; a new key or secret is shown in a dialog, once."""
     url = f"{odoo.url}/odoo/action-fusion_billing.fusion_billing_charge_action/{shop.charge}"
     page.open(url, shows(".o_form_view button", "New Version"), WITHIN_S)
     page.screenshot(pictures / "odoo-charge.png")
@@ -131,7 +131,16 @@ def test_charge_and_service(page: Page, odoo: OdooServer, shop: Shop, pictures: 
     page.screenshot(pictures / "odoo-service.png")
     click(page, "button[name=action_open_api_key_wizard]:not(.d-none)")
     page.wait_for(shows(".modal .o_field_widget[name=key]", "fus_live_"), WITHIN_S)
+    click(page, ".modal .btn-close")
+    page.wait_for("!document.querySelector('.modal')", WITHIN_S)
+    click(page, "button[name=action_open_webhook_secret_wizard]")
+    page.wait_for("document.querySelector('.modal .modal-footer .btn-primary')", WITHIN_S)
+    click(page, ".modal .modal-footer .btn-primary")
+    page.wait_for(shows(".modal .o_field_widget[name=key]", "whsec_"), WITHIN_S)
     settled(page)
+    click(page, ".modal .btn-close")
+    page.wait_for("!document.querySelector('.modal')", WITHIN_S)
+    assert not page.evaluate(shows(".o_form_view", "whsec_"))
 
 
 def test_a_dead_delivery_is_made_again(page: Page, odoo: OdooServer, pictures: Path) -> None:

@@ -10,6 +10,7 @@ from ..lib.times import format_instant
 
 HASH_GROUPS = "fusion_billing.group_manager,fusion_billing.group_pipeline"
 SECRET_GROUPS = "fusion_billing.group_pipeline"
+SECRET_HELP = "Signs the deliveries. Whoever may change the service may set it; only the pipeline may read it."
 STAND_IN_AUTHOR = "development stand-in"
 
 
@@ -40,7 +41,14 @@ class FusionBillingService(models.Model):
     webhook_secret = fields.Char(
         copy=False,
         groups=SECRET_GROUPS,
-        help="Signs the deliveries. Whoever may change the service may set it; only the pipeline may read it.",
+        help=SECRET_HELP,
+    )
+    webhook_secret_new = fields.Char(
+        string="New Webhook Secret",
+        compute="_compute_webhook_secret_new",
+        inverse="_inverse_webhook_secret_new",
+        groups="fusion_billing.group_manager",
+        help=SECRET_HELP,
     )
     former_webhook_secret = fields.Char(copy=False, readonly=True, groups=SECRET_GROUPS)
     former_webhook_secret_until = fields.Datetime(copy=False, readonly=True, groups=HASH_GROUPS)
@@ -67,6 +75,14 @@ class FusionBillingService(models.Model):
     def _compute_has_api_key(self):
         for service in self:
             service.has_api_key = bool(service.api_key_hash)
+
+    def _compute_webhook_secret_new(self):
+        self.webhook_secret_new = False
+
+    def _inverse_webhook_secret_new(self):
+        for service in self:
+            if service.webhook_secret_new:
+                service.write({"webhook_secret": service.webhook_secret_new})
 
     def _compute_subscription_warning(self):
         self.subscription_warning = (

@@ -104,6 +104,12 @@ class TestService(FusionBillingCase):
         self.assertEqual(self._catalog("endpoint")["secrets"], ["whsec_by_hand"])
         shown = service.action_open_webhook_secret_wizard()["context"]["default_key"]
         self.assertEqual(self._catalog("endpoint")["secrets"], [shown, "whsec_by_hand"])
+        with Form(service) as form:
+            self.assertFalse(form.webhook_secret_new)
+            form.webhook_secret_new = "whsec_typed"
+        self.assertEqual(self._catalog("endpoint")["secrets"], ["whsec_typed", "whsec_by_hand"])
+        self.env.invalidate_all()
+        self.assertFalse(service.webhook_secret_new)
         values = {"name": "New", "code": "new", "webhook_url": "https://new.example", "webhook_secret": "whsec_first"}
         self.assertEqual(service.create(values).sudo().webhook_secret, "whsec_first")
         for name in ("webhook_secret", "former_webhook_secret"):

@@ -1,6 +1,6 @@
 """Exact numbers at the border between JSON (decimal strings), Python (Decimal) and Odoo's columns (float, numeric)."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 from odoo.tools import float_repr
 
@@ -27,6 +27,13 @@ def plain(number):
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def rounded(number, places):
+    """Return a Decimal with at most `places` decimals, half away from zero, however many digits it has before them."""
+    if -number.as_tuple().exponent <= places:
+        return number
+    return number.quantize(Decimal(1).scaleb(-places), context=Context(prec=TEXT_MAX, rounding=ROUND_HALF_UP))
 
 
 def from_float(value, places):

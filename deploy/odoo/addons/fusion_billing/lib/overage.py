@@ -73,6 +73,12 @@ def fingerprint(row):
     return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
+def short_fingerprint(row):
+    """Return the digest that a short row has in place of its words, or None for a row that has words or neither."""
+    digest = row.get("fingerprint") if isinstance(row, dict) and "service" not in row else None
+    return digest if isinstance(digest, str) and digest else None
+
+
 def _check(overage):
     prefix, _, start = overage.key.rpartition("/")
     if prefix != f"{overage.service}/{overage.subscription}/{overage.charge}":

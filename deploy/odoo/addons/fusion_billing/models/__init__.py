@@ -37,6 +37,7 @@ from . import fusion_billing_api_lines_book
 from . import fusion_billing_api_lines_credit
 from . import fusion_billing_api_lines_known
 from . import fusion_billing_api_lines_read
+from . import fusion_billing_api_lines_store
 from . import fusion_billing_api_lines_text
 from . import fusion_billing_api_outbox
 from . import fusion_billing_api_webhooks

@@ -13,7 +13,6 @@ from ..lib.overage import fingerprint, parse_overage, parse_version
 _logger = logging.getLogger(__name__)
 
 COUNTERS_MAX = 2**31 - 1  # of a column
-KEY_SHOWN_MAX = 512
 ERROR_MAX = 500
 # What Odoo or PostgreSQL may find wrong with the values of a row; a conflict between transactions is not among them.
 BAD_VALUES = (UserError, ValueError, TypeError, psycopg2.DataError, psycopg2.IntegrityError)
@@ -25,9 +24,11 @@ class _Row:
     def __init__(self, overage, digest):
         self.overage, self.fingerprint = overage, digest
         self.order = self.charge = self.usage = self.lines = None
+        self.book = None  # what the lines had come to when that was last looked at
         self.is_due = False  # its lines must change
         self.is_usage_new = False  # its usage was recorded in this call
         self.target = None  # the order that takes its line: not always its own
+        self.changed_line = self.changed_name = self.changed_amount = None  # a line whose own columns are to be stored
         self.status = self.error = None
 
     def park(self, error):
@@ -74,17 +75,7 @@ class FusionBillingApi(models.AbstractModel):
         try:
             return _Row(parse_overage(raw), fingerprint(raw))
         except ValueError as error:
-            key = raw.get("key") if isinstance(raw, dict) else None
-            return {
-                "key": key[:KEY_SHOWN_MAX] if isinstance(key, str) else "",
-                "status": "parked",
-                "order_id": None,
-                "line_id": None,
-                "revision": 0,
-                "amount": "0",
-                "invoiced_amount": "0",
-                "error": str(error)[:ERROR_MAX],
-            }
+            return self._fc_unknown_result(raw, "parked") | {"error": str(error)[:ERROR_MAX]}
 
     @api.model
     def _fc_newest(self, rows):
@@ -107,7 +98,7 @@ class FusionBillingApi(models.AbstractModel):
         if refusal:
             row.park(refusal)
             return False
-        book = self._fc_book(row)
+        book = row.book = self._fc_book(row)
         settled = book.amount == book.goal(overage.amount)
         if settled and usage.detail == overage.detail and not usage.error:
             row.status = "unchanged" if row.lines or overage.amount else "nothing"
@@ -189,16 +180,21 @@ class FusionBillingApi(models.AbstractModel):
         row = newest[entry.overage.key]
         currency = row.order.currency_id or self.env.company.currency_id
         frozen = row.lines.filtered(lambda line: line._fc_is_frozen())
+        shown = self._fc_open_line(row) or row.lines[-1:]
         result = {
             "key": entry.overage.key,
             "status": entry.status if entry is row else "stale",
-            "order_id": ((self._fc_open_line(row) or row.lines[-1:]).order_id or row.order).id or None,
-            "line_id": (self._fc_open_line(row) or row.lines[-1:]).id or None,
+            "order_id": (shown.order_id or row.order).id or None,
+            "line_id": shown.id or None,
             "revision": row.lines[-1:].x_fc_revision,
             "amount": money(self._fc_reached_amount(entry, row), currency) if row.order else "0",
             "invoiced_amount": money(sum((line._fc_own_amount() for line in frozen), Decimal(0)), currency),
         }
-        return {**result, "error": entry.error} if entry is row and entry.error else result
+        if entry is not row:
+            return result
+        if entry.error:
+            return result | {"error": entry.error}
+        return result if entry.status == "stale" else result | {"fingerprint": entry.fingerprint}
 
     @api.model
     def _fc_reached_amount(self, entry, row):

@@ -19,6 +19,8 @@ class FusionBillingApi(models.AbstractModel):
         self._fc_create_usages([row for row in rows if not row.usage])
         pools = self._fc_credit_pools(self.env["sale.order"].union(*(row.order for row in rows)))
         new_lines = [(row, values) for row in rows if (values := self._fc_apply_row(row, pools[row.order]))]
+        self._fc_store_accepted([row for row in rows if not row.is_usage_new])
+        self._fc_store_changed([row for row in rows if row.changed_line])
         self._fc_spare_analytics([values for _row, values in new_lines])
         created = self.env["sale.order.line"].create([values for _row, values in new_lines])
         for (row, _values), line in zip(new_lines, created, strict=True):
@@ -40,6 +42,7 @@ class FusionBillingApi(models.AbstractModel):
             open_line = self._fc_open_line(row)
             if open_line and open_line.order_id != row.target:
                 row.lines += open_line._fc_move_to(row.target)
+                row.book = None
 
     @api.model
     def _fc_spare_analytics(self, vals_list):
@@ -65,22 +68,19 @@ class FusionBillingApi(models.AbstractModel):
         }
 
     @api.model
-    def _fc_accepted_values(self, row):
-        """Return what usage says of an accepted row."""
-        return {
-            "quantity": float(row.overage.total),
-            "amount": float(row.overage.amount),
-            "counters": min(row.overage.counters, COUNTERS_MAX),
-            "version": row.overage.version_text,
-            "detail": row.overage.detail,
-            "fingerprint": row.fingerprint,
-        }
-
-    @api.model
     def _fc_create_usages(self, rows):
         """Record usage that is new, whole at once: a create and a write would cost twice as much."""
         usages = self.env["fusion.billing.usage"].create(
-            [self._fc_usage_identity(row) | self._fc_accepted_values(row) for row in rows]
+            [
+                self._fc_usage_identity(row)
+                | {
+                    "counters": min(row.overage.counters, COUNTERS_MAX),
+                    "version": row.overage.version_text,
+                    "detail": row.overage.detail,
+                    "fingerprint": row.fingerprint,
+                }
+                for row in rows
+            ]
         )
         for row, usage in zip(rows, usages, strict=True):
             row.usage, row.is_usage_new = usage, True
@@ -88,13 +88,14 @@ class FusionBillingApi(models.AbstractModel):
     @api.model
     def _fc_apply_row(self, row, pool):
         """Bring one key to its amount; return the values of the new line it needs, if any."""
-        overage, book, open_line = row.overage, self._fc_book(row), self._fc_open_line(row)
+        row.changed_line = None  # of an attempt that was rolled back
+        overage, book, open_line = row.overage, row.book or self._fc_book(row), self._fc_open_line(row)
         settlement = settle(book, book.goal(overage.amount), pool.pending)
         pool.take(settlement.credit_used)
         self._fc_make_credit(row, settlement.credit_made, pool)
         self._fc_write_usage(row, settlement)
         if open_line and (row.is_due or not open_line.order_id.locked):
-            open_line.write(self._fc_changed_line_values(row, open_line, settlement.open_amount))
+            self._fc_change_line(row, open_line, settlement.open_amount)
             changed = True
         else:
             changed = bool(settlement.open_amount or settlement.credit_used)
@@ -115,9 +116,8 @@ class FusionBillingApi(models.AbstractModel):
 
     @api.model
     def _fc_write_usage(self, row, settlement):
+        """Write what changes rarely; `_fc_store_accepted` has the rest."""
         usage, values = row.usage, {}
-        if not row.is_usage_new:
-            values |= self._fc_accepted_values(row)
         if usage.subscription_id != row.order or usage.charge_id != row.charge or not usage.version:
             values |= self._fc_usage_identity(row)
         if usage.error:
@@ -142,12 +142,18 @@ class FusionBillingApi(models.AbstractModel):
         }
 
     @api.model
-    def _fc_changed_line_values(self, row, line, amount):
-        """Return what to write on a line; quantity and discount only where they are not ours, as each costs triggers."""
+    def _fc_change_line(self, row, line, amount):
+        """Give a line its new amount. Odoo learns of the price, from which all else follows; the rest is stored later.
+
+        Whatever is unusual about the line (locked, quantity or discount not ours) is written whole, Odoo's own way.
+        """
         values = self._fc_line_values(row, amount)
-        if line.product_uom_qty == values["product_uom_qty"] and not line.discount:
-            del values["product_uom_qty"], values["discount"]
-        return values
+        if line.order_id.locked or line.discount or line.product_uom_qty != values["product_uom_qty"]:
+            line.write(values)
+            return
+        if line.price_unit != values["price_unit"]:
+            line.write({"price_unit": values["price_unit"]})
+        row.changed_line, row.changed_name, row.changed_amount = line, values["name"], amount
 
     @api.model
     def _fc_new_line(self, row, amount):

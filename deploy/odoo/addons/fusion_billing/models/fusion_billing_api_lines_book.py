@@ -35,7 +35,7 @@ class FusionBillingApi(models.AbstractModel):
             row.order = order_by_id.get((overage.service, overage.subscription), self.env["sale.order"])
             row.charge = charge_by_code.get(overage.charge, self.env["fusion.billing.charge"])
             row.usage = usages.get(overage.key, self.env["fusion.billing.usage"])
-            row.is_usage_new = False
+            row.is_usage_new, row.book = False, None
             row.lines = lines.get(overage.key, self.env["sale.order.line"]).sorted("x_fc_revision")
 
     @api.model

@@ -3,7 +3,9 @@ from collections import Counter
 from odoo import api, models
 from odoo.tools import SQL
 
-from ..lib.overage import fingerprint, parse_version, read_version
+from ..lib.overage import fingerprint, parse_version, read_version, short_fingerprint
+
+KEY_SHOWN_MAX = 512
 
 
 class FusionBillingApi(models.AbstractModel):
@@ -17,6 +19,8 @@ class FusionBillingApi(models.AbstractModel):
         Most rows of a running pipeline are of this kind. They cost one read of keys, versions and amounts, and one
         write if their versions are newer; no record is made for them. Whatever is unusual about a row (its key comes
         twice, a person changed its line, the last attempt was refused) leaves it to the careful way.
+
+        A short row only names the words that Odoo is thought to hold; where it does not, the whole row is asked for.
         """
         keys = Counter(raw.get("key") for raw in raw_rows if isinstance(raw, dict) and isinstance(raw.get("key"), str))
         held = self._fc_read_held([key for key, times in keys.items() if times == 1])
@@ -29,13 +33,30 @@ class FusionBillingApi(models.AbstractModel):
             known = parse_version(usage["version"] or "")
             if version < known:
                 results[index] = self._fc_known_result(usage, "stale")
-            elif usage["fingerprint"] == fingerprint(raw):
+            elif usage["fingerprint"] == (short_fingerprint(raw) or fingerprint(raw)):
                 status = "unchanged" if usage["line_id"] or usage["amount"] else "nothing"
-                results[index] = self._fc_known_result(usage, status)
+                results[index] = self._fc_known_result(usage, status) | {"fingerprint": usage["fingerprint"]}
                 if version > known:
                     newer.append((usage["id"], ".".join(map(str, version))))
         self._fc_note_versions(newer)
+        for index, raw in enumerate(raw_rows):
+            if index not in results and short_fingerprint(raw):
+                results[index] = self._fc_unknown_result(raw, "incomplete")
         return results
+
+    @api.model
+    def _fc_unknown_result(self, raw, status):
+        """Return the result of a row of which nothing can be said but why."""
+        key = raw.get("key") if isinstance(raw, dict) else None
+        return {
+            "key": key[:KEY_SHOWN_MAX] if isinstance(key, str) else "",
+            "status": status,
+            "order_id": None,
+            "line_id": None,
+            "revision": 0,
+            "amount": "0",
+            "invoiced_amount": "0",
+        }
 
     @api.model
     def _fc_read_held(self, keys):

@@ -8,6 +8,7 @@ from . import test_invoices
 from . import test_lines
 from . import test_lines_read
 from . import test_lines_refused
+from . import test_lines_short
 from . import test_policy
 from . import test_outbox
 from . import test_payments

@@ -105,6 +105,17 @@ class OverageRow(TypedDict):
     counters: int
 
 
+class SameOverageRow(TypedDict):
+    """An overage of which but for its version Odoo holds every word; `fingerprint` is Odoo's own name for those words.
+
+    Odoo takes note of the version if that is still true, and otherwise answers "incomplete": then the whole row is due.
+    """
+
+    key: str
+    version: list[int]
+    fingerprint: str
+
+
 LineStatus = Literal[
     "created",  # a new line (first revision, or a positive difference after invoicing)
     "updated",  # the not yet invoiced line has the new amount
@@ -122,17 +133,18 @@ class LineResult(TypedDict):
     `order_id` is the order that bears the line: the subscription's own, while it is paused, too; the renewal that it
     goes on in; a final order without plan after it was closed. `amount` counts lines, pending credits, what credit
     notes gave back and what a person changed by hand and accepted. A line that a person changed and nobody accepted
-    parks its row; nothing overwrites it.
+    parks its row; nothing overwrites it. `fingerprint` names what an accepted row says besides its version.
     """
 
     key: str
-    status: LineStatus
+    status: LineStatus | Literal["incomplete"]
     order_id: int | None
     line_id: int | None
     revision: int
     amount: str
     invoiced_amount: str
     error: NotRequired[str]
+    fingerprint: NotRequired[str]
 
 
 class DeliveryRow(TypedDict):

@@ -39,6 +39,7 @@ from schemas.odoo_rows import (
     ProductLine,
     ReplayReport,
     ReplayRequest,
+    SameOverageRow,
     SubscriptionRef,
     SubscriptionResult,
     SubscriptionRow,
@@ -70,6 +71,7 @@ __all__ = [
     "Refused",
     "ReplayReport",
     "ReplayRequest",
+    "SameOverageRow",
     "SingleInvoiceLine",
     "SubscriptionRef",
     "SubscriptionResult",
@@ -201,7 +203,7 @@ class OdooBilling:
         what = {"customer": customer, "request_id": request_id, "lines": list(lines), "currency": currency}
         return cast("InvoiceAnswer | Refused", self._call("fc_create_invoice", service=service, **what))
 
-    def upsert_lines(self, rows: Sequence[OverageRow]) -> list[LineResult]:
+    def upsert_lines(self, rows: Sequence[OverageRow | SameOverageRow]) -> list[LineResult]:
         """Bring each charge's order line to the row's amount; results in the order of `rows` (≤ 500)."""
         return cast("list[LineResult]", self._call("fc_upsert_lines", rows=list(rows)))
 

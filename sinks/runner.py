@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Protocol, TypeVar
@@ -38,15 +38,24 @@ class Sink(Protocol):
 
 
 class Runner:
-    """Drives one sink from one consumer. Memory is bounded: nothing more is read while records wait."""
+    """Drives one sink from one consumer. Memory is bounded: nothing more is read while records wait.
+
+    `on_revoked` hears of partitions that went to another owner before any record of them is read again.
+    """
 
     def __init__(
-        self, consumer: GroupConsumer, sink: Sink, health: Health, now_s: Callable[[], float] = time.monotonic
+        self,
+        consumer: GroupConsumer,
+        sink: Sink,
+        health: Health,
+        now_s: Callable[[], float] = time.monotonic,
+        on_revoked: Callable[[Collection[int]], None] | None = None,
     ) -> None:
         self._consumer = consumer
         self._sink = sink
         self._health = health
         self._now_s = now_s
+        self._on_revoked = on_revoked
         self._cursor = Cursor()
         self._committed: dict[int, int] = {}
         self._pending: list[Record] = []
@@ -127,6 +136,8 @@ class Runner:
         for partition in revoked:
             self._cursor.drop(partition)
             self._committed.pop(partition, None)
+        if revoked and self._on_revoked is not None:
+            self._on_revoked(revoked)
         if revoked:
             self._pending = [record for record in self._pending if record.partition not in revoked]
             log.info("sink.partitions_revoked", sink=self._sink.name, partitions=sorted(revoked))

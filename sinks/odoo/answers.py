@@ -5,15 +5,25 @@ from decimal import Decimal
 
 from schemas.derived import Line, LineStatus, Version
 from schemas.errors import InvariantBroken
-from schemas.odoo_rpc import LineResult, OverageRow
+from schemas.odoo_rpc import LineResult, OverageRow, SameOverageRow
 
+INCOMPLETE = "incomplete"  # of a short row: Odoo wants the whole one
+
+_ACCEPTED = frozenset(
+    {LineStatus.CREATED, LineStatus.UPDATED, LineStatus.UNCHANGED, LineStatus.NOTHING, LineStatus.CREDITED}
+)
 _ERROR_CHARACTERS_MAX = 500
 
 
-def check_answer(rows: Sequence[OverageRow], results: Sequence[LineResult]) -> None:
+def check_answer(rows: Sequence[OverageRow | SameOverageRow], results: Sequence[LineResult]) -> None:
     """Raise InvariantBroken unless there is one result per row, in the rows' order."""
     if [row["key"] for row in rows] != [result["key"] for result in results]:
         raise InvariantBroken(f"Odoo answered {len(results)} results that do not match the {len(rows)} rows")
+
+
+def is_accepted(line: Line) -> bool:
+    """Tell whether Odoo holds the overage that the line speaks of, and no newer one."""
+    return line.status in _ACCEPTED
 
 
 def line_of(row: OverageRow, version: Version, result: LineResult) -> Line:

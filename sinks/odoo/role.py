@@ -44,7 +44,7 @@ def run(
         closing.callback(sink.close)
         health.note("starting", works=True)
         log.info("odoo_sink.started", topic=settings.topic(OVERAGE))
-        Runner(consumer, sink, health).run(stop_event)
+        Runner(consumer, sink, health, on_revoked=sink.forget).run(stop_event)
     log.info("odoo_sink.stopped")
 
 

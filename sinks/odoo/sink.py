@@ -1,11 +1,8 @@
-"""Writes overage rows to Odoo, tells `lines.v1` what became of each, and only then calls them settled.
-
-A refusal of a whole call is narrowed down until only the row that causes it is parked.
-"""
+"""Writes overage rows to Odoo, tells `lines.v1` what became of each, and only then calls them settled."""
 
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
@@ -13,22 +10,23 @@ from itertools import count
 import structlog
 
 from schemas.cloudevents import LINE_TYPE, Headers, headers, versioned_id
-from schemas.derived import Line, LineStatus, Version
-from schemas.errors import OdooRefused, OdooUnavailable, Unavailable
-from schemas.odoo_rpc import LineResult, OdooBilling
+from schemas.derived import Line, LineStatus
+from schemas.errors import OdooUnavailable
+from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings
 from schemas.topics import LINES
 from sinks import metrics
 from sinks.kafka_client import Outgoing, Publisher, Record
-from sinks.odoo.answers import check_answer, line_of, parked_line
+from sinks.odoo.answers import is_accepted
+from sinks.odoo.calls import Answer, Asked, Calls
+from sinks.odoo.memory import Memory, meaning
 from sinks.odoo.reading import Malformed, Rated, read_overage
 from sinks.odoo.rows import Pending, calls_of, coalesce
 
 log = structlog.get_logger()
 
 _CALL_BYTES_MAX = 1_000_000
-_KNOWN_VERSIONS_MAX = 200_000  # ≈ 50 MB; a forgotten one only costs a call that Odoo answers with "stale"
-_RETRY_AFTER_REFUSAL_S = 15.0
+_KEYS_REMEMBERED_MAX = 200_000  # ≈ 100 MB
 _SOURCE = "/fusion-billing/odoo-sink"
 
 
@@ -38,11 +36,10 @@ class OdooSink:
     name: metrics.Sink = "odoo"
 
     def __init__(self, settings: Settings, odoo: OdooBilling, publisher: Publisher) -> None:
-        self._odoo = odoo
+        self._calls = Calls(odoo, settings.odoo_rows_per_call)
         self._publisher = publisher
         self._lines_topic = settings.topic(LINES)
-        self._rows_max = settings.odoo_rows_per_call
-        self._written = VersionMemory(_KNOWN_VERSIONS_MAX)
+        self._memory = Memory(_KEYS_REMEMBERED_MAX)
         # Odoo may answer the same version differently later; begun with the time, no later process repeats a number.
         self._answers = count(time.time_ns())
         # One: calls of one sink never overlap, so no order is written from two places at once.
@@ -54,15 +51,25 @@ class OdooSink:
         self._report_malformed(malformed)
         yield [*skipped, *(bad.record for bad in malformed)]
         # While Odoo works on a call, the one before it is told and settled.
-        former: list[Pending] = []
-        lines: list[Line] = []
-        for call in calls_of(coalesce(overages).values(), self._rows_max, _CALL_BYTES_MAX):
-            answering = self._calling.submit(self._upsert, [pending.rated for pending in call])
+        former: list[Asked] = []
+        answers: list[Answer] = []
+        for call in calls_of(coalesce(overages).values(), lambda: self._calls.size.rows, _CALL_BYTES_MAX):
+            asked = [self._asked(pending) for pending in call]
+            answering = self._calling.submit(self._calls.upsert, asked)
             if former:
-                yield self._told(former, lines)
-            former, lines = call, answering.result()
+                yield self._told(former, answers)
+            try:
+                former, answers = asked, answering.result()
+            except OdooUnavailable:
+                # It may come back as it was before: from a backup, or as a copy that lags behind.
+                self._memory.forget_all()
+                raise
         if former:
-            yield self._told(former, lines)
+            yield self._told(former, answers)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """Take nothing for granted any more of these partitions, which went to another sink."""
+        self._memory.forget(partitions)
 
     def close(self) -> None:
         """Wait for the call under way."""
@@ -73,55 +80,47 @@ class OdooSink:
         overages: list[tuple[Record, Rated]] = []
         skipped: list[Record] = []
         malformed: list[Malformed] = []
+        repeated = stale = 0
         for record in records:
+            # Said again, it is held by Odoo and told to `lines.v1` already.
+            if self._memory.is_said(record):
+                repeated += 1
+                skipped.append(record)
+                continue
             match read_overage(record):
                 case None:
                     skipped.append(record)
                 case Malformed() as bad:
                     malformed.append(bad)
-                case rated if self._written.is_newer(rated.key, rated.version):
-                    self._count("stale", 1)
+                case rated if self._memory.is_newer(record, rated.version):
+                    stale += 1
                     skipped.append(record)
                 case rated:
                     overages.append((record, rated))
+        self._count("repeated", repeated)
+        self._count("stale", stale)
         return overages, skipped, malformed
 
-    def _told(self, call: Sequence[Pending], lines: Sequence[Line]) -> list[Record]:
+    def _asked(self, pending: Pending) -> Asked:
+        meant = meaning(pending.rated)
+        return Asked(pending, meant, self._memory.fingerprint(pending.record, meant))
+
+    def _told(self, asked: Sequence[Asked], answers: Sequence[Answer]) -> list[Record]:
         """Tell `lines.v1` what became of a call's rows; return the records that this settles."""
+        lines = [answer.line for answer in answers]
         self._publish(lines)
-        for pending in call:
-            self._written.note(pending.rated.key, pending.rated.version)
+        for each, answer in zip(asked, answers, strict=True):
+            record, version = each.pending.record, each.pending.rated.version
+            if is_accepted(answer.line):
+                self._memory.accepted(record, version, each.meant, answer.fingerprint)
+            else:
+                self._memory.not_accepted(record, version)
         for status, rows in Counter(line.status for line in lines).items():
             self._count(status.value, rows)
         for line in lines:
             if line.status is LineStatus.PARKED:
                 log.error("odoo.row_parked", key=line.key, version=list(line.version), error=line.error)
-        return [record for pending in call for record in pending.records]
-
-    def _upsert(self, overages: Sequence[Rated]) -> list[Line]:
-        """Return the lines in the order of the rows; a refused call is halved until the refused row stands alone."""
-        rows = [rated.row for rated in overages]
-        try:
-            results = timed("fc_upsert_lines", lambda: self._odoo.upsert_lines(rows))
-        except OdooRefused as refusal:
-            if len(overages) > 1:
-                middle = len(overages) // 2
-                return self._upsert(overages[:middle]) + self._upsert(overages[middle:])
-            self._check_that_the_row_is_to_blame(refusal)
-            [rated] = overages
-            return [parked_line(rated.key, rated.version, rated.row["currency"], str(refusal))]
-        check_answer(rows, results)
-        return [line_of(row, rated.version, result) for row, rated, result in zip(rows, overages, results, strict=True)]
-
-    def _check_that_the_row_is_to_blame(self, refusal: OdooRefused) -> None:
-        """Raise OdooUnavailable if Odoo refuses a call without rows, too: then a right, login or addon is wrong.
-
-        Parking every row would turn one wrong setting into a day's work for a person; waiting costs nothing.
-        """
-        try:
-            self._odoo.upsert_lines([])
-        except OdooRefused as error:
-            raise OdooUnavailable(f"Odoo refuses every call: {error}", _RETRY_AFTER_REFUSAL_S) from refusal
+        return [record for each in asked for record in each.pending.records]
 
     def _publish(self, lines: Sequence[Line]) -> None:
         now = datetime.now(UTC)
@@ -147,38 +146,5 @@ class OdooSink:
             )
 
     def _count(self, outcome: str, rows: int) -> None:
-        metrics.SINK_ROWS.labels(self.name, outcome).inc(rows)
-
-
-class VersionMemory:
-    """The greatest version written per key by this process; the least recently written keys are forgotten first."""
-
-    def __init__(self, keys_max: int) -> None:
-        self._keys_max = keys_max
-        self._versions: OrderedDict[str, Version] = OrderedDict()
-
-    def is_newer(self, key: str, version: Version) -> bool:
-        """Tell whether what was written is newer than `version`; equal is not newer, so that a row can be retried."""
-        return self._versions.get(key, version) > version
-
-    def note(self, key: str, version: Version) -> None:
-        """Remember a written version."""
-        self._versions[key] = max(version, self._versions.get(key, version))
-        self._versions.move_to_end(key)
-        if len(self._versions) > self._keys_max:
-            self._versions.popitem(last=False)
-
-
-def timed(method: str, call: Callable[[], list[LineResult]]) -> list[LineResult]:
-    """Return the call's result; its duration goes to the metrics, whatever came of it."""
-    started_s = time.monotonic()
-    outcome = "refused"
-    try:
-        result = call()
-        outcome = "answered"
-    except Unavailable:
-        outcome = "unavailable"
-        raise
-    finally:
-        metrics.ODOO_CALL_SECONDS.labels(method, outcome).observe(time.monotonic() - started_s)
-    return result
+        if rows:
+            metrics.SINK_ROWS.labels(self.name, outcome).inc(rows)

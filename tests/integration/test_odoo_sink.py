@@ -78,12 +78,32 @@ def test_an_overage_becomes_one_line_on_the_order(pipeline: Pipeline, books: Odo
 
 @pytest.mark.usefixtures("sink")
 def test_the_same_overage_again_changes_nothing(pipeline: Pipeline, books: OdooBooks) -> None:
-    """One line, whoever sends it however often."""
+    """One line, whoever sends it however often; lines.v1 hears of the newer version, but nothing of the same one."""
     pipeline.publish_overage(books.record("sub-0", "100"))
     lines_of(pipeline, "sub-0")
-    pipeline.publish_overage(books.record("sub-0", "100"))
-    assert lines_of(pipeline, "sub-0", 2)[-1].status is LineStatus.UNCHANGED
+    pipeline.publish_overage(books.record("sub-0", "100"), books.record("sub-0", "100", offset=7))
+    lines = lines_of(pipeline, "sub-0", 2)
+    assert [(line.status, line.version.source_offset) for line in lines] == [
+        (LineStatus.CREATED, 1),
+        (LineStatus.UNCHANGED, 7),
+    ]
+    # Odoo knows the newer version, so that another sink's older row changes nothing.
+    [usage] = books.odoo.call("fusion.billing.usage", "search_read", [["key", "=", lines[0].key]], ["version"])
+    assert usage["version"] == "1.7.0"
     assert books.amounts("sub-0") == [100.0]
+
+
+@pytest.mark.usefixtures("sink")
+def test_a_line_that_a_person_changed_is_noticed_by_the_next_version(pipeline: Pipeline, books: OdooBooks) -> None:
+    """The sink says in short that nothing is new; Odoo looks at its line all the same."""
+    pipeline.publish_overage(books.record("sub-0", "100"))
+    [line] = lines_of(pipeline, "sub-0")
+    books.odoo.call("sale.order.line", "write", [line.line_id], {"price_unit": 90})
+    pipeline.publish_overage(books.record("sub-0", "100", offset=2))
+    parked = lines_of(pipeline, "sub-0", 2)[-1]
+    assert parked.status is LineStatus.PARKED
+    assert "changed by hand from 100.00 to 90.00" in (parked.error or "")
+    assert books.amounts("sub-0") == [90.0]
 
 
 @pytest.mark.usefixtures("sink")

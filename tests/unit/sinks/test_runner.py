@@ -1,6 +1,6 @@
 """The sinks' loop: what it commits, when it waits, what it drops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
 import pytest
@@ -115,6 +115,24 @@ def test_a_partition_revoked_in_mid_batch_is_dropped(
     runner.run_once()
     assert sink.written == [(0, 1), (0, 2), (0, 3)]
     assert consumer.committed == {0: 4}
+
+
+def test_who_remembers_hears_of_a_lost_partition_before_its_records_come_again(
+    consumer: FakeConsumer, sink: RecordingSink
+) -> None:
+    """Also of one that came back meanwhile: another sink may have written."""
+    heard: list[tuple[set[int], int]] = []
+
+    def forget(partitions: Collection[int]) -> None:
+        heard.append((set(partitions), len(sink.written)))
+
+    runner = Runner(cast("GroupConsumer", consumer), sink, Health(), Clock(), on_revoked=forget)
+    runner.run_once()
+    consumer.polls = [[record(b"", 1, 1)]]
+    consumer.revoked = {1}
+    runner.run_once()
+    assert heard == [({1}, 6)]
+    assert sink.written[6:] == [(1, 1)]
 
 
 def test_a_commit_that_could_not_be_stored_is_tried_again(runner: Runner, consumer: FakeConsumer) -> None:

@@ -10,7 +10,7 @@ from schemas.odoo_rpc import LineResult
 from sinks.odoo.answers import check_answer, line_of, parked_line
 from sinks.odoo.parked import parked_among
 from sinks.odoo.reading import Malformed, Rated, rated, read_overage
-from sinks.odoo.rows import Pending, calls_of, coalesce
+from sinks.odoo.rows import CallSize, calls_of, coalesce
 from tests.unit.sinks.fakes import overage, record
 
 
@@ -58,12 +58,33 @@ def test_coalescing_keeps_the_newest_version_and_every_record(reads: list[tuple[
 @given(st.integers(0, 30), st.integers(1, 7), st.integers(1, 3000))
 def test_calls_are_bounded_and_lose_nothing(rows: int, rows_max: int, bytes_max: int) -> None:
     """All rows in order, never too many in one call, too many bytes only for a row alone."""
-    pendings = [Pending(rated(one), [record(one)]) for one in (overage(f"s{number}") for number in range(rows))]
-    calls = list(calls_of(pendings, rows_max, bytes_max))
+    pendings = list(coalesce((record(one), rated(one)) for one in map(overage, map(str, range(rows)))).values())
+    calls = list(calls_of(pendings, lambda: rows_max, bytes_max))
     assert [pending for call in calls for pending in call] == pendings
     assert all(1 <= len(call) <= rows_max for call in calls)
     sizes = [sum(len(one.records[-1].value or b"") for one in call) for call in calls]
     assert all(size <= bytes_max or len(call) == 1 for size, call in zip(sizes, calls, strict=True))
+
+
+def test_a_call_has_as_many_rows_as_odoo_answers_in_a_second() -> None:
+    """It shrinks at once and grows by doubling, only after full calls, and never leaves its bounds."""
+    size = CallSize(400)
+    size.learn(400, 0.9)
+    assert size.rows == 400
+    size.learn(400, 4.0)
+    assert size.rows == 100
+    size.learn(100, 100.0)
+    assert size.rows == CallSize.ROWS_MIN
+    size.learn(3, 0.01)
+    assert size.rows == CallSize.ROWS_MIN
+    grown = []
+    for _ in range(6):
+        size.learn(size.rows, 0.1)
+        grown.append(size.rows)
+    assert grown == [50, 100, 200, 400, 400, 400]
+    few = CallSize(4)
+    few.learn(4, 30.0)
+    assert few.rows == 4
 
 
 @pytest.mark.parametrize(

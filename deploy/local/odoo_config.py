@@ -60,8 +60,8 @@ class Installation:
             "db_user": self.login.user,
             "db_password": self.login.password,
             "db_maxconn": _MAX_CONNECTIONS,
+            # No `dbfilter`: with one, Odoo lists the cluster's databases for each call, on a connection of its own.
             "db_name": server.database,
-            "dbfilter": f"^{server.database}$",
             "list_db": False,
             "http_interface": HOST,
             "http_port": server.port,

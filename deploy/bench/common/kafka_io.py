@@ -140,6 +140,17 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
         consumer.close()
 
 
+@contextmanager
+def progress_of(bootstrap: str, group: str, topic: str) -> Iterator[Callable[[], dict[int, int]]]:
+    """How far a group has committed each partition of a topic, as often as it is asked; the group does not notice."""
+    consumer = _consumer(bootstrap, group)
+    try:
+        places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        yield lambda: {place.partition: int(consumer.committed(place) or 0) for place in places}
+    finally:
+        consumer.close()
+
+
 def delete_groups(bootstrap: str, prefix: str) -> None:
     """Forget the consumer groups below a prefix; one that still has a member is left to the broker's retention."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap, reconnect_backoff_max_ms=_RECONNECT_MS)
@@ -152,10 +163,10 @@ def delete_groups(bootstrap: str, prefix: str) -> None:
         admin.close()
 
 
-def _consumer(bootstrap: str) -> Any:
+def _consumer(bootstrap: str, group: str | None = None) -> Any:
     return KafkaConsumer(
         bootstrap_servers=bootstrap,
-        group_id=None,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

@@ -20,6 +20,8 @@ GOALS = {
     "created_lines_per_second": "at least 250",
     "updated_lines_per_second": "at least 400",
     "unchanged_rows_per_second": "at least 15,000",
+    "unchanged_newer_rows_per_second": "beside it, harder: newer versions, each decided by Odoo",
+    "unchanged_unknown_rows_per_second": "beside it, hardest: to a sink that knows nothing",
     "customer_upserts_per_second": "at least 20",
     "feed_lag_p99_seconds": "at most 5",
     "verified": "1",

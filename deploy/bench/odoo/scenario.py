@@ -14,7 +14,7 @@ from deploy.bench.common import kafka_io
 from deploy.bench.common.child import Child, running
 from deploy.bench.common.scrape import is_ready
 from deploy.bench.common.waiting import wait_until
-from deploy.bench.odoo.books import PARTITIONS, outgoing
+from deploy.bench.odoo.books import PARTITIONS
 from deploy.local import kafka_client, programs
 from deploy.local.ports import draw_free_port
 from deploy.local.settings import REPOSITORY
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deploy.bench.common.broker import BenchBroker
+    from deploy.bench.common.kafka_io import Outgoing
     from deploy.bench.odoo.server import BenchOdoo
-    from schemas.derived import Overage
 
 _READY_WITHIN_S = 90.0
 
@@ -51,10 +51,14 @@ class Scenario:
         """Full name of a topic."""
         return self.broker.prefix + topic.name
 
-    def publish(self, overages: Iterable[Overage]) -> int:
-        """Put overages where the meter puts them; returns how many, once Kafka has them all."""
+    def topic_group(self, role: str) -> str:
+        """Name of a role's consumer group."""
+        return self.broker.prefix + role
+
+    def publish(self, overages: Iterable[Outgoing]) -> int:
+        """Put records on `overage.v1`; returns how many, once Kafka has them all."""
         with kafka_io.publisher(self.broker.bootstrap, self.topic(OVERAGE)) as publisher:
-            return publisher.publish_all(map(outgoing, overages))
+            return publisher.publish_all(overages)
 
     @contextmanager
     def role(self, name: str, **variables: str) -> Iterator[Child]:

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from deploy.local.settings import REPOSITORY
 from producers.sdk.webhooks import WebhookRefused, verify
@@ -118,6 +120,25 @@ def test_our_signer_gives_the_first_vectors() -> None:
         assert standard_signature(attempt, vector["secrets"][0]) == vector["headers"]["webhook-signature"]
     for vector in DOCUMENT["fusion"]:
         assert fusion_signature(vector["body"].encode(), vector["secret"]) == vector["signature"]
+
+
+def test_the_documented_python_lines_take_a_genuine_delivery_and_no_other() -> None:
+    """Executed as they stand in the docs, with what an app has at that place; the independent library signs."""
+    secret = next(one for vector in VECTORS for one in vector["secrets"] if one.startswith("whsec_"))
+    now = datetime.now(UTC)
+    body = '{"id":"evt_1","type":"invoice.paid"}'
+    headers = {
+        "Webhook-Id": "evt_1",
+        "Webhook-Timestamp": str(int(now.timestamp())),
+        "Webhook-Signature": Webhook(secret).sign("evt_1", now, body),
+    }
+    place: dict[str, Any] = {"body": body.encode(), "request": SimpleNamespace(headers=headers), "secret": secret}
+    lines = compile(documented("python"), "docs/webhooks.md", "exec")
+    exec(lines, place)  # noqa: S102 -- our own documentation
+    assert place["event"]["id"] == "evt_1"
+    place["body"] += b" "
+    with pytest.raises(WebhookRefused):
+        exec(lines, place)  # noqa: S102
 
 
 def test_the_documented_node_version_agrees(tmp_path: Path) -> None:

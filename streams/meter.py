@@ -77,19 +77,16 @@ class Meter:
         log.info("catalog.read", next_offset=self._catalog.next_offset, partitions=partitions)
 
     async def assign(self, partitions: Iterable[int]) -> None:
-        """Take up these partitions: from memory where the store is still there, else from snapshot and log."""
+        """Take up these partitions: from memory where the store is still there, else from snapshot and log.
+
+        All at once: reading a snapshot leaves the interpreter free, and claiming a partition is waiting for the broker.
+        """
         async with self._changing:
-            for partition in sorted(set(partitions) - self._workers.keys()):
-                worker = self._idle.pop(partition, None)
-                if worker is None:
-                    worker = self._worker(partition)
-                    await _patiently(worker.open)
-                else:
-                    await _patiently(worker.reopen)
-                worker.start(self._supervised)
-                self._workers[partition] = worker
-                async with self._opened:
-                    self._opened.notify_all()
+            wanted = sorted(set(partitions) - self._workers.keys())
+            # Each to its end, whatever becomes of the others: none may go on behind the lock's back.
+            ends = await asyncio.gather(*map(self._take_up, wanted), return_exceptions=True)
+            for error in filter(None, ends):
+                raise error
             for partition in sorted(self._idle):
                 await self._idle.pop(partition).snapshot()
 
@@ -158,6 +155,18 @@ class Meter:
             self._idle.clear()
             await self._catalog_log.close()
             await self._usage_log.close()
+
+    async def _take_up(self, partition: int) -> None:
+        worker = self._idle.pop(partition, None)
+        if worker is None:
+            worker = self._worker(partition)
+            await _patiently(worker.open)
+        else:
+            await _patiently(worker.reopen)
+        worker.start(self._supervised)
+        self._workers[partition] = worker
+        async with self._opened:
+            self._opened.notify_all()
 
     def _stores(self) -> dict[int, PartitionStore]:
         return {partition: worker.store for partition, worker in self._workers.items()}

@@ -11,6 +11,7 @@ Order of what happens to a record, each step repeatable after a crash at any poi
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -33,6 +34,8 @@ from streams.store.partition_store import PartitionStore
 
 _LAST_FLUSH_WITHIN_S = 10.0
 _CANCEL_AGAIN_AFTER_S = 0.5
+# Of the time a flush took, so that one which takes longer than its interval leaves room for other work.
+_PAUSE_SHARE = 0.25
 
 log = structlog.get_logger()
 
@@ -157,9 +160,11 @@ class PartitionWorker:
             self._snapshots.forget()
 
     async def _flush_regularly(self) -> None:
-        settings = self._neighbours.settings
+        interval_s, partitions = self._neighbours.settings.meter_flush_s, self._neighbours.partitions
+        # Partitions take turns within the interval: all at once they would only wait for each other.
+        await asyncio.sleep(interval_s * (self.partition + 1) / partitions)
         while True:
-            await asyncio.sleep(settings.meter_flush_s)
+            began_at = time.monotonic()
             try:
                 await self.catch_up()
                 metrics.STORE_ROWS.labels(self.partition).set(self.store.rows.size)
@@ -167,9 +172,18 @@ class PartitionWorker:
             except BrokerUnavailable as error:
                 log.warning("flush.postponed", partition=self.partition, error=str(error))
                 await asyncio.sleep(error.retry_after_s)
+            await asyncio.sleep(pause_s(interval_s, time.monotonic() - began_at))
 
     async def _save_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._snapshots.due_in_s)
             await self.close_periods()
             await self.snapshot()
+
+
+def pause_s(interval_s: float, took_s: float) -> float:
+    """Return how long to wait after a flush: flushes begin an interval apart, whatever they take.
+
+    A change that just misses a flush waits for one interval, not for an interval and a flush, until its own begins.
+    """
+    return max(interval_s - took_s, took_s * _PAUSE_SHARE)

@@ -83,6 +83,7 @@ class Meter:
         """
         async with self._changing:
             wanted = sorted(set(partitions) - self._workers.keys())
+            log.info("partitions.assigned", partitions=wanted)
             # Each to its end, whatever becomes of the others: none may go on behind the lock's back.
             ends = await asyncio.gather(*map(self._take_up, wanted), return_exceptions=True)
             for error in filter(None, ends):

@@ -42,6 +42,7 @@ class SnapshotKeeper:
         state.past_offset = state.store.applied_offset
         state.positions = {(topic, partition): offset for topic, partition, offset in context.positions}
         self._saved_offset = state.store.applied_offset
+        log.info("snapshot.read", partition=state.partition, rows=state.store.rows.size)
         return True
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.store import kernels
+from streams.store.extremes import Extremes
 from streams.store.memory import GrowingArray
 
 Column = NDArray[Any]
@@ -57,6 +58,7 @@ class Rows:
 
     def __init__(self, capacity: int = _ROWS_MIN) -> None:
         self.size = 0
+        self.extremes = Extremes()
         self._arrays = {name: GrowingArray(kind, max(capacity, _ROWS_MIN)) for name, kind in COLUMN_TYPES.items()}
         self.columns: dict[str, Column] = {name: array.array for name, array in self._arrays.items()}
         self.slots = _slots_for(max(capacity, _ROWS_MIN))

@@ -180,23 +180,67 @@ def resum(columns, aggregates, size, wanted):
             count[i] += 1
 
 
-@numba.njit(cache=True, nogil=True)
-def extremes(columns, size, wanted, out_max, out_last):
-    """Find, in one pass, the row with the greatest fitting value and the last row of each flagged aggregate.
-
-    Last: greatest (time, revision, place in the log). Both outputs start as -1, which stays where there is none.
-    """
+@numba.njit(cache=True, nogil=True, inline="always")
+def _outdo(columns, row, out_max, out_last):
+    """Put a row in the place of its aggregate's greatest or last one if it is greater or later."""
     aggregate, quantity, revision, time, place = columns
-    for row in range(size):
-        i = np.int64(aggregate[row])
-        if not wanted[i]:
-            continue
-        best = out_max[i]
-        if quantity[row] != WIDE and (best < 0 or quantity[row] > quantity[best]):
-            out_max[i] = row
-        last = out_last[i]
-        if last < 0 or (time[row], revision[row], place[row]) > (time[last], revision[last], place[last]):
-            out_last[i] = row
+    i = np.int64(aggregate[row])
+    best = out_max[i]
+    if quantity[row] != WIDE and (best < 0 or quantity[row] > quantity[best]):
+        out_max[i] = row
+    last = out_last[i]
+    if last < 0 or (time[row], revision[row], place[row]) > (time[last], revision[last], place[last]):
+        out_last[i] = row
+
+
+@numba.njit(cache=True, nogil=True)
+def extremes(columns, first, size, wanted, out_max, out_last):
+    """Go through the rows [first, size) for the greatest fitting value and the last row of each flagged aggregate.
+
+    Last: greatest (time, revision, place in the log). Both outputs hold the rows found before, -1 for none.
+    """
+    aggregate = columns[0]
+    for row in range(first, size):
+        if wanted[aggregate[row]]:
+            _outdo(columns, row, out_max, out_last)
+
+
+@numba.njit(cache=True, nogil=True)
+def extremes_among(columns, rows, wanted, out_max, out_last):
+    """Do the same for a list of rows."""
+    aggregate = columns[0]
+    for at in range(rows.shape[0]):
+        if wanted[aggregate[rows[at]]]:
+            _outdo(columns, rows[at], out_max, out_last)
+
+
+@numba.njit(cache=True, nogil=True)
+def mark_extremes(columns, known, greatest, last, out_marks):
+    """Write down what makes the greatest and last rows of the flagged aggregates so."""
+    _, quantity, revision, time, place = columns
+    top, last_time, last_revision, last_place = out_marks
+    for i in range(known.shape[0]):
+        if known[i] and greatest[i] >= 0:
+            top[i] = quantity[greatest[i]]
+        if known[i] and last[i] >= 0:
+            last_time[i], last_revision[i], last_place[i] = time[last[i]], revision[last[i]], place[last[i]]
+
+
+@numba.njit(cache=True, nogil=True)
+def doubt_extremes(columns, known, greatest, last, marks):
+    """Unflag the aggregates whose greatest or last row has been lowered since it was marked, or has left."""
+    aggregate, quantity, revision, time, place = columns
+    top, last_time, last_revision, last_place = marks
+    for i in range(known.shape[0]):
+        row = greatest[i]
+        if row >= 0 and (aggregate[row] != i or quantity[row] == WIDE or quantity[row] < top[i]):
+            known[i] = False
+        row = last[i]
+        if row >= 0 and (
+            aggregate[row] != i
+            or (time[row], revision[row], place[row]) < (last_time[i], last_revision[i], last_place[i])
+        ):
+            known[i] = False
 
 
 @numba.njit(cache=True, nogil=True)

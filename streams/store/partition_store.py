@@ -176,6 +176,7 @@ class PartitionStore:
         changed = self.aggregates.arrays["changed"]
         for number, offset in last_change.items():
             changed[number] = max(int(changed[number]), offset)
+        self.rows.extremes.forget(touched)
         totals.resum(self.rows, self.aggregates, touched, self.closed.bases)
         for number in touched:
             self.aggregates.mark(number)
@@ -217,6 +218,7 @@ class PartitionStore:
             status,
             row,
         )
+        rows.extremes.note(row[status & ~kernels.WAS_WIDE == kernels.REPLACED], rows.size)
         if wide or self.wide:
             self._keep_wide(status, row, wide)
         counts: list[int] = np.bincount(status & ~kernels.WAS_WIDE, minlength=kernels.STATUSES).tolist()

@@ -18,6 +18,7 @@ from schemas.settings import Settings, load
 from streams.audit_image import LENGTH_BYTES, Comparison, Image, compare, framed
 from streams.audit_reading import Books
 from streams.audit_replay import Place, Replay
+from streams.store import compiled
 from streams.store.partition_store import PartitionStore
 
 _NICENESS_MAX = 19
@@ -72,6 +73,7 @@ async def _audit_while_wanted(image: Image, settings: Settings, parent: int) -> 
 def main() -> None:
     """Answer the images on standard input, one after the other, each with its length before it."""
     parent, settings = os.getppid(), load()
+    compiled.keep_in(settings.meter_data_dir / "compiled")
     os.nice(round(_NICENESS_MAX * (1 - settings.meter_audit_share)))
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     while length := sys.stdin.buffer.read(LENGTH_BYTES):

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import structlog
 
 from schemas import topics
-from streams import envelopes, late_refusals, metrics
+from streams import envelopes, late_refusals, metrics, short_refusals
 from streams.derive import derive
 from streams.domain.thresholds import Crossing
 from streams.failpoints import failpoint
-from streams.kafka_client import FencedPublisher
+from streams.kafka_client import FencedPublisher, TooLarge
 from streams.publications import Publications
-from streams.records import Outgoing
+from streams.records import Outgoing, Positions
 from streams.state import Neighbours, PartitionState
 from streams.threshold_events import event_record, threshold_event
 
@@ -32,6 +32,7 @@ class Flusher:
     neighbours: Neighbours
     publisher: FencedPublisher
     publications: Publications
+    _refusal_bytes_max: int = topics.REJECTED_BYTES_MAX
 
     async def flush(self) -> None:
         """Publish what is dirty now, and refused or stray input; what changes meanwhile is for the next flush.
@@ -67,7 +68,7 @@ class Flusher:
             records += [self._event(crossing, now) for crossing in derivation.crossings]
             failpoint("publish.derived")
             if records:
-                state.positions.update(await self.publisher.publish(records, settled))
+                state.positions.update(await self._send(records, settled))
                 state.outbox.settle(settled)
         late_refusals.settle(state, late)
         failpoint("publish.settled")
@@ -81,6 +82,16 @@ class Flusher:
         metrics.WAITING.labels(state.partition).set(len(state.waiting))
         metrics.RECORDS_PUBLISHED.labels("totals").inc(len(derivation.totals))
         metrics.RECORDS_PUBLISHED.labels("overage").inc(len(derivation.overages))
+
+    async def _send(self, records: Sequence[Outgoing], settled: int) -> Positions:
+        """Publish records; refusals that are too large for their topic are shortened, the next time at the latest."""
+        rejected = self.neighbours.settings.topic(topics.REJECTED)
+        records = short_refusals.shortened(records, rejected, self._refusal_bytes_max)
+        try:
+            return await self.publisher.publish(records, settled)
+        except TooLarge:
+            self._refusal_bytes_max = short_refusals.lower_limit(records, rejected) or self._refusal_bytes_max
+            raise
 
     def _event(self, crossing: Crossing, now: datetime) -> Outgoing:
         """Return the record that tells of a threshold, once: the total in the same transaction remembers it."""

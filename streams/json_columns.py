@@ -6,8 +6,9 @@ The decoder has been over the bytes before, so that they are JSON; what stands b
 
 # mypy: disable-error-code="no-untyped-def, misc, assignment"
 
-import numba
 import numpy as np
+
+from streams.store.compiled import compiled, inlined
 
 TEXT_BYTES_MAX = 255
 _DIGITS_MAX = 18
@@ -19,14 +20,14 @@ _OPEN, _CLOSE = 91, 93
 _PRINTABLE_FIRST, _PRINTABLE_LAST = 32, 126
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined
 def _after_blanks(raw, at):
     while at < raw.shape[0] and (raw[at] == 32 or raw[at] == 10 or raw[at] == 13 or raw[at] == 9):  # noqa: PLR2004
         at += 1
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def read_numbers(raw, smallest, greatest, out, start):
     """Read a list of whole numbers into `out` from `start`; return how many there are, or -1 if anything is odd."""
     size = raw.shape[0]
@@ -60,7 +61,7 @@ def read_numbers(raw, smallest, greatest, out, start):
         at += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def read_texts(raw, out, byte_start, out_sizes, start):  # noqa: PLR0911
     """Read a list of texts of printable ASCII, one after the other, into `out` from `byte_start`.
 
@@ -99,7 +100,7 @@ def read_texts(raw, out, byte_start, out_sizes, start):  # noqa: PLR0911
         at += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def read_columns(raws, maps, whole_max, out, start, byte_start):
     """Read one batch in columns behind the `start` counters that are there; return how many it has, or -1.
 

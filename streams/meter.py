@@ -15,7 +15,7 @@ from streams import memory_budget
 from streams.audit_beside import ContinuousAudit
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
-from streams.kafka_client import FencedPublisher, LogReader, TopicsReader
+from streams.kafka_client import FencedPublisher, LogReader, TopicsReader, partition_counts
 from streams.log_follower import runs
 from streams.partition_worker import PartitionWorker
 from streams.records import LogRecord
@@ -25,6 +25,7 @@ from streams.warm_up import warm_up
 
 # So long a broker may be away while we start or take up a partition; then a restart is the better way.
 _PATIENCE_S = 120.0
+_USED = (topics.USAGE, topics.CATALOG, topics.TOTALS, topics.OVERAGE, topics.REJECTED, topics.EVENTS)
 
 log = structlog.get_logger()
 
@@ -61,10 +62,7 @@ class Meter:
 
     async def start(self) -> None:
         """Read the catalog to its end, before anything is rated, and follow it from there."""
-        partitions = await _patiently(self._usage_log.partitions)
-        if not partitions:
-            name = self._settings.topic(topics.USAGE)
-            raise ConfigurationError(f"topic {name} does not exist: run `fusion-billing topics apply` first")
+        partitions = await self._partitions()
         await asyncio.gather(_patiently(self._read_catalog), asyncio.to_thread(warm_up))
         self._neighbours = Neighbours(
             self._settings, self._catalog, self._usage_log, TopicsReader(self._settings), partitions
@@ -176,6 +174,13 @@ class Meter:
         if self._neighbours is None:
             raise OwnershipLost("the meter has not read its catalog yet")
         return PartitionWorker(partition, self._neighbours, FencedPublisher(self._settings, partition))
+
+    async def _partitions(self) -> int:
+        """Return how many partitions the usage topic has, once all topics that the meter uses are there."""
+        counts = await _patiently(lambda: partition_counts(self._settings))
+        if missing := [name for name in map(self._settings.topic, _USED) if not counts.get(name)]:
+            raise ConfigurationError(f"no topic {', '.join(missing)}: run `fusion-billing topics apply` first")
+        return counts[self._settings.topic(topics.USAGE)]
 
     async def _read_catalog(self) -> None:
         first, end = await self._catalog_log.bounds(0)

@@ -12,6 +12,7 @@ from schemas.settings import Settings
 from streams.app import create_app
 from streams.data_directory import locked
 from streams.meter import Meter
+from streams.store import compiled
 
 log = structlog.get_logger()
 
@@ -21,6 +22,7 @@ _EXIT_FAILURE = 1
 def run(settings: Settings, announce: Callable[[Callable[[], bool]], None]) -> None:
     """Run until SIGTERM or SIGINT; `announce` is given the readiness check once there is one."""
     with locked(settings.meter_data_dir):
+        compiled.keep_in(settings.meter_data_dir / "compiled")
         _spare_the_collector()
         meter = Meter(settings, on_failure=_end_process)
         announce(lambda: meter.is_ready)

@@ -5,12 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    IllegalOperation,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
 
 from schemas.errors import BrokerUnavailable, OwnershipLost
 from schemas.settings import Settings, sasl_options
 
 RETRY_AFTER_S = 1.0
+
+
+class TooLarge(BrokerUnavailable):
+    """The broker takes smaller records, but not one of these: none of them was published."""
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -35,5 +45,7 @@ def translated() -> Iterator[None]:
         yield
     except ProducerFenced as error:
         raise OwnershipLost("another producer has taken this partition's id") from error
+    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        raise TooLarge(f"Kafka: {error!r}", RETRY_AFTER_S) from error
     except (KafkaError, IllegalOperation, OSError, TimeoutError, AssertionError) as error:
         raise BrokerUnavailable(f"Kafka: {error!r}", RETRY_AFTER_S) from error

@@ -13,7 +13,7 @@ from schemas import topics
 from schemas.errors import BrokerUnavailable, OwnershipLost
 from schemas.settings import Settings
 from streams.failpoints import failpoint
-from streams.kafka_client.connection import RETRY_AFTER_S, connection_options, translated
+from streams.kafka_client.connection import RETRY_AFTER_S, TooLarge, connection_options, translated
 from streams.records import Outgoing, Positions
 
 _TRANSACTION_TIMEOUT_MS = 30_000
@@ -23,6 +23,7 @@ _STOP_WITHIN_S = 3.0
 # A flush's records of one partition in one request, as far as the broker's default limit on batches allows: with the
 # client's own 16 KiB a flush is several requests, each of which waits for the one before.
 _BATCH_BYTES_MAX = 512 << 10
+_BATCH_BYTES_MIN = 16 << 10
 
 
 class FencedPublisher:
@@ -87,6 +88,7 @@ class FencedPublisher:
 
         Raises:
             OwnershipLost: a later owner has claimed the partition; nothing of this was published.
+            TooLarge: nothing of this was published; only what has smaller records will be.
             BrokerUnavailable: try again; nothing, or all, of this was published.
         """
         if self._producer is None:
@@ -100,9 +102,13 @@ class FencedPublisher:
             # Another producer has started with our id: the new owner, or a former one that will notice.
             await self.close()
             raise BrokerUnavailable("Kafka: shut out; who owns the partition is looked up next", 0.0) from None
-        except BrokerUnavailable:
+        except BrokerUnavailable as error:
             # After any failure the producer's state is not to be trusted; the next start aborts what is open.
             await self.close()
+            if isinstance(error, TooLarge) and self._options["max_batch_size"] != _BATCH_BYTES_MIN:
+                # It may have been the batch, not a record: a topic that somebody else has made may take less.
+                self._options["max_batch_size"] = _BATCH_BYTES_MIN
+                raise BrokerUnavailable(str(error), 0.0) from error
             raise
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.errors import BrokerUnavailable
 from schemas.settings import Settings
 from streams.kafka_client.connection import connection_options, translated
+from streams.kafka_client.topic_list import partition_counts
 from streams.records import LogRecord
 
 _POLL_MS = 200
@@ -20,7 +21,7 @@ class LogReader:
     """Reads committed records of one topic. Ranges share one connection and so are read one after the other."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        self._topic = topic
+        self._settings, self._topic = settings, topic
         self._options = {
             **connection_options(settings),
             "isolation_level": "read_committed",
@@ -32,9 +33,7 @@ class LogReader:
 
     async def partitions(self) -> int:
         """Return how many partitions the topic has; none if it does not exist."""
-        with translated():
-            async with AIOKafkaConsumer(self._topic, **self._options) as consumer:
-                return len(consumer.partitions_for_topic(self._topic) or ())
+        return (await partition_counts(self._settings)).get(self._topic, 0)
 
     async def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset that is still there and the one after the last."""

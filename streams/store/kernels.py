@@ -7,8 +7,9 @@ the wanted one without a look at them. Rows are never removed one by one, so lin
 
 # mypy: disable-error-code="no-untyped-def, misc, assignment"
 
-import numba
 import numpy as np
+
+from streams.store.compiled import compiled, inlined
 
 INSERTED = 0
 REPLACED = 1
@@ -28,7 +29,7 @@ WIDE = np.iinfo(np.int64).min
 _WORD = 0xFFFFFFFF
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined
 def _add(sum_high, sum_low, aggregate, value):
     """Add to a sum of two words: low holds 32 bits, high the rest, so no sum of 2^31 counters overflows."""
     low = sum_low[aggregate] + (value & _WORD)
@@ -36,7 +37,7 @@ def _add(sum_high, sum_low, aggregate, value):
     sum_low[aggregate] = low & _WORD
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined
 def _find(slots, low, high, wanted_low, wanted_high):
     """Return the row with this hash, or -1, and the slot where the search ended."""
     mask = np.int64(slots.shape[0] - 1)
@@ -53,7 +54,7 @@ def _find(slots, low, high, wanted_low, wanted_high):
         slot = (slot + 1) & mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status, out_row):
     """Apply a batch in order; return the new number of rows and the last dirty sequence used.
 
@@ -122,7 +123,7 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
     return size, sequence
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def enter(slots, low, high, first, end):
     """Enter the rows [first, end), which are not there yet, into slots with room for them."""
     mask = np.int64(slots.shape[0] - 1)
@@ -133,7 +134,7 @@ def enter(slots, low, high, first, end):
         slots[slot] = (np.int64(high[row] & np.uint64(_WORD)) & ~mask) | (row + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def combine(first, second, scale, salt, out_number, out_at):
     """Number the pairs (first, second) of all counters from 0 in the order of their first sight; return how many.
 
@@ -162,7 +163,7 @@ def combine(first, second, scale, salt, out_number, out_at):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def resum(columns, aggregates, size, wanted):
     """Recompute sum and count of the aggregates flagged in `wanted` from their rows, in one pass."""
     aggregate, quantity = columns
@@ -180,7 +181,7 @@ def resum(columns, aggregates, size, wanted):
             count[i] += 1
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined
 def _outdo(columns, row, out_max, out_last):
     """Put a row in the place of its aggregate's greatest or last one if it is greater or later."""
     aggregate, quantity, revision, time, place = columns
@@ -193,7 +194,7 @@ def _outdo(columns, row, out_max, out_last):
         out_last[i] = row
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def extremes(columns, first, size, wanted, out_max, out_last):
     """Go through the rows [first, size) for the greatest fitting value and the last row of each flagged aggregate.
 
@@ -205,7 +206,7 @@ def extremes(columns, first, size, wanted, out_max, out_last):
             _outdo(columns, row, out_max, out_last)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def extremes_among(columns, rows, wanted, out_max, out_last):
     """Do the same for a list of rows."""
     aggregate = columns[0]
@@ -214,7 +215,7 @@ def extremes_among(columns, rows, wanted, out_max, out_last):
             _outdo(columns, rows[at], out_max, out_last)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def mark_extremes(columns, known, greatest, last, out_marks):
     """Write down what makes the greatest and last rows of the flagged aggregates so."""
     _, quantity, revision, time, place = columns
@@ -226,7 +227,7 @@ def mark_extremes(columns, known, greatest, last, out_marks):
             last_time[i], last_revision[i], last_place[i] = time[last[i]], revision[last[i]], place[last[i]]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def doubt_extremes(columns, known, greatest, last, marks):
     """Unflag the aggregates whose greatest or last row has been lowered since it was marked, or has left."""
     aggregate, quantity, revision, time, place = columns
@@ -243,7 +244,7 @@ def doubt_extremes(columns, known, greatest, last, marks):
             known[i] = False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def count_distinct(columns, size, wanted, out_count):
     """Count, in one pass, the different values of `distinct` in each flagged aggregate; `out_count` starts as 0."""
     aggregate, distinct = columns
@@ -271,7 +272,7 @@ def count_distinct(columns, size, wanted, out_count):
             out_count[i] += 1
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined
 def _find_word(table, word):
     """Return the slot that holds a word, or the free one where it belongs; zero stands for none and is kept as one."""
     slot = np.int64(((word >> np.uint64(32)) * np.uint64(table.shape[0])) >> np.uint64(32))
@@ -282,7 +283,7 @@ def _find_word(table, word):
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def enter_words(table, words):
     """Enter words of hashes into a table with room for them."""
     for i in range(words.shape[0]):
@@ -290,7 +291,7 @@ def enter_words(table, words):
         table[_find_word(table, word)] = word
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def known_words(table, words, out_known):
     """Tell of each word whether the table holds it."""
     for i in range(words.shape[0]):

@@ -7,8 +7,9 @@ numba makes a float of uint64 with int64.
 
 # mypy: disable-error-code="no-untyped-def, misc, assignment"
 
-import numba
 import numpy as np
+
+from streams.store.compiled import compiled
 
 LENGTH_MIN = 17
 LENGTH_MAX = 240
@@ -30,7 +31,7 @@ _MIXER = _U(0x165667919E3779F9)
 _LOW_HALF = _U(0xFFFFFFFF)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _read(text, at):
     """Return the 8 bytes from `at` as a little-endian number."""
     return (
@@ -45,7 +46,7 @@ def _read(text, at):
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fold(left, right):
     """Return both halves of the 128-bit product, the one xor the other."""
     a, b = left & _LOW_HALF, left >> _U(32)
@@ -55,7 +56,7 @@ def _fold(left, right):
     return ((cross << _U(32)) | (low & _LOW_HALF)) ^ (high + (middle >> _U(32)) + (cross >> _U(32)))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mix(text, at, secret, seed):
     """Mix 16 bytes of text with 16 bytes of the secret."""
     return _fold(
@@ -64,7 +65,7 @@ def _mix(text, at, secret, seed):
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mix_pair(low, high, text, one, other, secret, seed):
     """Return both accumulators after two blocks of 16 bytes."""
     low = (low + _mix(text, one, secret, seed)) ^ (_read(text, other) + _read(text, other + _U(8)))
@@ -72,13 +73,13 @@ def _mix_pair(low, high, text, one, other, secret, seed):
     return low, high
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _avalanche(value):
     value = (value ^ (value >> _U(37))) * _MIXER
     return value ^ (value >> _U(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def digest(text, length, seed):
     """Return the low and the high word of the hash of the first `length` bytes (uint64, 17 to 240)."""
     low, high = length * _PRIME_1, _U(0)
@@ -100,7 +101,7 @@ def digest(text, length, seed):
     return _avalanche(low + high), _U(0) - _avalanche(combined)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def hash_joined(prefixes, prefix_ends, prefix, keys, key_ends, seed, out_low, out_high, out_left):
     """Hash prefix + key of each counter; note those of another length in `out_left` and return how many they are.
 

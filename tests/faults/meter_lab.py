@@ -53,7 +53,7 @@ class MeterLab:
     def open(self) -> None:
         """Create the topics and write the catalog that the model assumes."""
         self.load = Load(self, random.Random(self.seed))
-        self._create({"usage.v1": self.partitions}, {})
+        self._create({"usage.v1": self.partitions, "events.v1": 1}, {})
         self._create({"rejected.v1": self.partitions}, {"max.message.bytes": str(REJECTED_BYTES_MAX)})
         self._create({"catalog.v1": 1, "totals.v1": 2, "overage.v1": 2, "lines.v1": 2}, _COMPACTED)
         self._producer = self._new_producer()

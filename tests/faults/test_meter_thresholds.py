@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pytest
 
-from deploy.local import kafka_client
 from schemas.events import LifecycleEvent
 from tests.faults.meter_lab import MeterLab, running
 from tests.faults.reference_model import SERVICE, catalog
@@ -22,7 +21,6 @@ TOTAL = f"{SERVICE}/s0/calls/2026-07-01T00:00:00Z"
 @pytest.fixture
 def lab(lab: MeterLab) -> MeterLab:
     """Its charge tells the app at 80 % of its quota of 500."""
-    kafka_client.create_topics(lab.bootstrap, {lab.prefix + "events.v1": 1})
     threshold = {"code": "most", "kind": "quota_percent", "value": "80"}
     lab.tell_catalog({"charge/1": catalog(["s0"])["charge/1"] | {"thresholds": [threshold]}})
     return lab

@@ -7,7 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
 
+from deploy.local import kafka_client
 from tests.faults.meter_lab import MeterLab, running
 from tests.faults.reference_model import SERVICE, catalog
 from tests.stack.waiting import wait_until
@@ -106,6 +109,34 @@ def test_bad_input_goes_to_rejected_and_the_stream_goes_on(lab: MeterLab) -> Non
         check_headers(lab.read(topic), event_type)
     assert [each["field"] for each in refused[mixed]["refusals"]] == ["quantity"] * 3
     assert refused[mixed]["topic"] == lab.prefix + "usage.v1"
+
+
+def test_a_refusal_that_its_topic_does_not_take_holds_up_nothing(lab: MeterLab) -> None:
+    """Where `rejected.v1` takes ordinary records only, a large one is named by its place and its reason."""
+    admin = KafkaAdminClient(bootstrap_servers=lab.bootstrap)
+    admin.alter_configs([ConfigResource("topic", f"{lab.prefix}rejected.v1", {"max.message.bytes": "20000"})])
+    admin.close()
+    place = lab.publish(b"[" * 900_000, partition=1)
+    with running(lab.worker()):
+        lab.publish_counters(counter("a", "5"))
+        wait_for_total(lab, "5")
+        [refused] = wait_until(lambda: lab.read("rejected.v1"), WITHIN_S, "the refusal")
+    value = json.loads(refused.value)
+    assert (value["partition"], value["offset"], value["original"]) == (*place, "")
+    assert "left out" in value["message"]
+
+
+def test_a_missing_topic_is_named_with_its_remedy(lab: MeterLab) -> None:
+    """The meter says so and ends; it neither hangs nor makes the topic."""
+    totals = f"{lab.prefix}totals.v1"
+    kafka_client.delete_topics(lab.bootstrap, {totals})
+    wait_until(lambda: totals not in kafka_client.topic_names(lab.bootstrap), WITHIN_S, "the topic is gone")
+    worker = lab.worker()
+    worker.start()
+    worker.let_go()
+    assert worker.wait_for_end() != 0
+    assert f"no topic {totals}: run `fusion-billing topics apply`" in worker.log.read_text()
+    assert totals not in kafka_client.topic_names(lab.bootstrap)
 
 
 def check_headers(records: list[Any], event_type: str) -> None:

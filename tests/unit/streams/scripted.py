@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import BrokerUnavailable
+from streams.kafka_client import TooLarge
 from streams.records import LogRecord, Outgoing, Positions
 
 
@@ -88,6 +89,7 @@ class ScriptedPublisher:
     recorded: int = 0
     is_down: bool = False
     loses_reply: bool = False
+    bytes_max: int = 8 << 20
     on_publish: Callable[[], Any] = lambda: None
 
     async def claim(self, settled: int) -> int:
@@ -102,6 +104,8 @@ class ScriptedPublisher:
         if self.is_down:
             raise BrokerUnavailable("down", 0)
         records = list(records)
+        if any(len(record.value) > self.bytes_max for record in records):
+            raise TooLarge("too large", 0)
         self.published += records
         self.recorded = settled
         positions = self.topics.append(records)

@@ -1,0 +1,48 @@
+"""Compiling the loops over columns, and keeping what was compiled for later starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import structlog
+
+log = structlog.get_logger()
+
+# Compiled anew in each process, as neither the folder of their source nor the user's cache could be written to.
+_not_kept: list[Any] = []
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Have a function compiled at its first call, to run without the interpreter's lock; kept on disk where possible.
+
+    numba refuses to take a function that it cannot keep, as in an image that belongs to another user.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        dispatcher = numba.njit(nogil=True)(function)
+        _not_kept.append(dispatcher)
+        return dispatcher
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Have a function compiled as a part of those that call it."""
+    return numba.njit(nogil=True, inline="always")(function)
+
+
+def keep_in(directory: Path) -> None:
+    """Keep in this directory what could not be kept where numba keeps it by itself; never fails.
+
+    NUMBA_CACHE_DIR, numba's own variable, names another place for everything.
+    """
+    if not _not_kept:
+        return
+    numba.config.CACHE_DIR = str(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        while _not_kept:
+            _not_kept[-1].enable_caching()
+            _not_kept.pop()
+    except (OSError, RuntimeError) as error:
+        log.warning("kernels.not_kept", directory=str(directory), error=str(error), remedy="set NUMBA_CACHE_DIR")

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deploy.bench.meter.plan import PARTS, Plan
 from deploy.bench.odoo.command import app as odoo_app
+from deploy.bench.store.command import app as store_app
 from deploy.bench.webhooks.command import app as webhooks_app
 from deploy.local.commands import reporting
 from deploy.local.progress import Progress
@@ -21,6 +22,7 @@ from deploy.local.settings import REPOSITORY
 app = typer.Typer(help="Measure on the local stack's real servers; results are verified exactly.", no_args_is_help=True)
 
 app.registered_commands += webhooks_app.registered_commands + odoo_app.registered_commands
+app.registered_commands += store_app.registered_commands
 
 _FULL_KEYS = 10_000_000
 

@@ -1,0 +1,1 @@
+"""The partition stores by themselves: how they grow."""

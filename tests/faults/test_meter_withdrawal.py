@@ -42,7 +42,7 @@ def test_changes_during_a_power_cut_leave_no_stale_key(lab: MeterLab, *, with_ol
         use(lab, "k", "1500" if not with_old_snapshot else "900")
         wait_until(
             lambda: amounts(lab) == {f"{SERVICE}/{name}/calls-fee/{JULY}": "10" for name in SUBSCRIPTIONS},
-            30,
+            90,
             "amounts of 10",
         )
         worker.kill()

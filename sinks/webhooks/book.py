@@ -108,6 +108,15 @@ class Book:
         # Compaction keeps the last record, so the later state must be the last one again.
         return entry.delivery() if entry is not None else restated(Delivery.model_validate_json(seen.record), known)
 
+    def newer_than(self, state: Delivery) -> Delivery | None:
+        """Return the state to write again behind this one, which was written; null: it is the last word."""
+        key = key_of(state)
+        entry = self._pending.get(key)
+        known = entry.age if entry is not None else self._ended_age(key)
+        if known is None or age_of(state) >= known:
+            return None
+        return entry.delivery() if entry is not None else restated(state, known)
+
     def forget(self, key: str) -> Delivery | None:
         """Take in a tombstone; return the state to write again if the delivery was replayed just before it."""
         self._ended.pop(key, None)

@@ -1,7 +1,7 @@
 """Knows what is due in the partitions this worker has, and hands it to the sender. One event loop."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from itertools import islice
 
@@ -23,6 +23,14 @@ _STARTS_PER_TURN = 1_000  # the event loop has other work between
 _SWEEP_S = 60.0
 _EXPIRED_PER_SWEEP = 1_000
 _STOP_MARGIN_S = 5.0
+
+
+async def restate(book: Book, last_word: Delivery, write: Callable[[Delivery], Awaitable[bytes]]) -> None:
+    """Write a state again, and whatever an attempt has made of it meanwhile: that may lie before it in the log."""
+    state: Delivery | None = last_word
+    while state is not None and not book.is_closed:
+        await write(state)
+        state = book.newer_than(state)
 
 
 class Dispatcher:
@@ -114,10 +122,7 @@ class Dispatcher:
                 state, Seen(record.value, self._clock.due_s(state), max(0, record.timestamp_ms // 1000))
             )
         if last_word is not None:
-            self._spawn(self._restate(last_word))
-
-    async def _restate(self, last_word: Delivery) -> None:
-        await self._writer.write(last_word)
+            self._spawn(restate(book, last_word, self._writer.write))
 
     def _start_due(self) -> None:
         now_s = self._clock.monotonic()

@@ -1,5 +1,6 @@
 """Order per subscription and endpoint; nothing else waits."""
 
+import asyncio
 from datetime import timedelta
 from random import Random
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.events import Delivery, DeliveryState
 from sinks.webhooks import book as book_module
 from sinks.webhooks.book import Book, Entry, Seen, key_of
+from sinks.webhooks.dispatcher import restate
 from sinks.webhooks.packing import pack, unpack
 from sinks.webhooks.schedule import schedule_of
 from sinks.webhooks.state import Answer, after_attempt, replayed
@@ -227,3 +229,25 @@ def test_whatever_waits_comes_up_in_the_order_it_is_due(due_after_s: list[int], 
     assert came == sorted(after_s for after_s in due_after_s if after_s <= now_s)
     rest = [due_after_s[entry.sequence] for entry in take(book, 3_600)]
     assert came + rest == sorted(due_after_s)
+
+
+def test_a_state_written_again_behind_the_end_of_its_attempt_is_not_the_last_word() -> None:
+    """A fan-out that is repeated during an attempt: the waiting state is restated, but the attempt has delivered."""
+    one = delivery()
+    book = book_of(one)
+    (entry,) = take(book)
+    failed = attempted(book, entry, Answer(500))
+    (entry,) = take(book, 120)
+    last_word = apply(book, one)
+    assert last_word == failed
+    written: list[Delivery] = []
+
+    async def write(state: Delivery) -> bytes:
+        if not written:
+            attempted(book, entry, Answer(200), 120)  # acknowledged before, as it lies before in the log
+        written.append(state)
+        return b""
+
+    asyncio.run(restate(book, last_word, write))
+    assert [one.state for one in written] == [DeliveryState.PENDING, DeliveryState.DELIVERED]
+    assert written[-1].attempts == 2

@@ -3,9 +3,9 @@
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema, model_validator
 
 from schemas.identifiers import Code, ExternalId
 from schemas.money import DECIMAL_PATTERN, TEXT_CHARACTERS_MAX
@@ -78,7 +78,18 @@ class Service(_Record):
 
 
 class Metric(_Record):
-    """What is counted. `service` null means shared by all services."""
+    """What is counted. `service` null means shared by all services.
+
+    `split_pro_rata`: a counter that reaches over the end of its billing period is divided over the periods in
+    proportion to time, exactly; otherwise it counts at its start. Sums alone can be divided.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"split_pro_rata": {"const": True}}, "required": ["split_pro_rata"]},
+            "then": {"properties": {"aggregation": {"const": "sum"}}},
+        }
+    )
 
     kind: Literal["metric"] = "metric"
     service: Code | None = None
@@ -87,7 +98,14 @@ class Metric(_Record):
     aggregation: Aggregation
     unique_property: str | None = None
     allow_negative: bool = False
+    split_pro_rata: bool = False
     active: bool = True
+
+    @model_validator(mode="after")
+    def _only_sums_are_split(self) -> Self:
+        if self.split_pro_rata and self.aggregation is not Aggregation.SUM:
+            raise ValueError("split_pro_rata needs the aggregation sum: a part of any other total means nothing")
+        return self
 
 
 class Tier(BaseModel):

@@ -90,13 +90,16 @@ class CatalogFollower:
 
 
 def _lost(former: PartitionStore, store: PartitionStore) -> list[int] | None:
-    """Return the former numbers of closed aggregates whose counters have left the log.
+    """Return the former numbers of closed aggregates whose counters have left the log, or of which some were refused.
+
+    What was refused stays refused, though the log gives it again.
 
     Null if any other aggregate that the catalog still gives would have fewer counters than it had, or more, as the
     log no longer tells that one of its counters belongs to what is lost.
     """
     is_shorter = store.first_offset > former.first_offset
-    suspects = range(len(former.aggregates)) if is_shorter else sorted(former.closed.carried)
+    refused = {number for number in former.closed.bases if former.aggregates.keys[number][:4] in former.closed.refused}
+    suspects = range(len(former.aggregates)) if is_shorter else sorted(former.closed.carried | refused)
     lost = []
     for former_number in suspects:
         key = former.aggregates.keys[former_number]
@@ -104,9 +107,10 @@ def _lost(former: PartitionStore, store: PartitionStore) -> list[int] | None:
         counters = 0 if number is None else int(store.aggregates.arrays["count"][number])
         is_fewer = counters < int(former.aggregates.arrays["count"][former_number])
         is_closed, is_settled = former_number in former.closed.bases, former.is_settled(key)
-        if is_fewer and is_settled and is_closed:
+        is_lost = is_closed and (is_fewer or former_number in refused)
+        if is_lost and is_settled:
             lost.append(former_number)
-        elif is_fewer and (is_settled or is_closed):
+        elif is_lost or (is_fewer and is_settled):
             return None
     return None if lost and _has_more(former, store) else lost
 

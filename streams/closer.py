@@ -52,6 +52,7 @@ class Closer:
             return 0
         aggregate, rows = store.rows.used("aggregate"), store.rows.size
         counts = np.bincount(aggregate, minlength=len(store.aggregates))
+        np.add.at(counts, list(store.splits.counted()), 1)
         numbers = await self._closable(counts, int((time.time() - after_s) * 1_000_000))
         if not numbers or counts[numbers].sum() < rows * _SHARE_MIN or state.catalog_offset != catalog_offset:
             return 0

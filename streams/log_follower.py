@@ -120,6 +120,7 @@ class LogFollower:
         for outcome in ("inserted", "replaced", "duplicates", "superseded"):
             metrics.COUNTERS_APPLIED.labels(outcome).inc(sum(getattr(each, outcome) for each in applied))
         metrics.COUNTERS_STRADDLING.inc(sum(each.straddling for each in applied))
+        metrics.COUNTERS_SPLIT.inc(sum(each.split for each in applied))
         metrics.APPLIED_OFFSET.labels(self.state.partition).set(last_offset)
 
     def _without_late(self, store: PartitionStore, record: LogRecord, prepared: Sequence[Prepared]) -> Taken:

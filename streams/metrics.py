@@ -6,7 +6,10 @@ COUNTERS_APPLIED = Counter(
     "fusion_counters_applied", "counters applied, by what they did to their key", ["outcome"]
 )  # inserted, replaced, duplicate, superseded
 COUNTERS_REJECTED = Counter("fusion_counters_rejected", "counters or records refused for ever", ["reason"])
-COUNTERS_STRADDLING = Counter("fusion_counters_straddling", "counters that reach over their billing period's end")
+COUNTERS_STRADDLING = Counter(
+    "fusion_counters_straddling", "counters that reach over their billing period's end and count at their start"
+)
+COUNTERS_SPLIT = Counter("fusion_counters_split", "counters that were divided over the billing periods they reach into")
 COUNTERS_FORWARDED = Counter("fusion_counters_forwarded", "counters that came on a wrong partition and were sent on")
 APPLIED_OFFSET = Gauge("fusion_applied_offset", "last usage record in the store", ["partition"])
 STORE_ROWS = Gauge("fusion_store_rows", "live idempotency keys", ["partition"])

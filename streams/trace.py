@@ -4,9 +4,9 @@ Plain dictionaries and decimals, one subscription at a time: what the partition 
 the way it is meant, so that the one can be held against the other.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
@@ -15,11 +15,12 @@ from schemas.errors import Refused
 from schemas.identifiers import total_key, usage_key
 from schemas.money import DECIMAL_CONTEXT
 from schemas.partitioning import partition_of
-from schemas.periods import period_of
+from schemas.periods import Period, period_of
 from schemas.usage import Counter
 from schemas.wire import RefusedCounter, decode_batch, to_counters
 from streams.domain.catalog import CatalogView
 from streams.domain.screening import screen
+from streams.domain.splitting import SPLIT_DAYS_MAX, divided, splits
 from streams.records import LogRecord
 from streams.trace_names import Name, names_in
 
@@ -37,7 +38,10 @@ class Fate(StrEnum):
 
 @dataclass(slots=True)
 class Value:
-    """One value of a counter in the usage log; `counter` is null for a refused one. `by`: what displaced it, or why."""
+    """One value of a counter in the usage log; `counter` is null for a refused one. `by`: what displaced it, or why.
+
+    part: how much of it counts in the total that was asked for, of a counter that is split.
+    """
 
     name: Name
     partition: int
@@ -47,6 +51,7 @@ class Value:
     counter: Counter | None
     fate: Fate = Fate.COUNTED
     by: str = ""
+    part: Decimal | None = None
 
     @property
     def place(self) -> str:
@@ -130,33 +135,55 @@ class History:
 
     def _says(self, name: Name, counter: Counter) -> tuple[object, ...]:
         metric = self.catalog.metric(name[0], name[2])
-        return counter.quantity, counter.revision, counter.period_start, _distinct(metric, counter)
+        end = counter.period_end if splits(metric) else None
+        return counter.quantity, counter.revision, counter.period_start, end, _distinct(metric, counter)
 
-    def total_key(self, value: Value) -> str | None:
-        """Return the key of the total that a value belongs to; null while the catalog does not know its period."""
-        cycle = self.catalog.cycle(value.name[0], value.name[1])
-        if cycle is None or value.counter is None:
-            return None
+    def shares(self, value: Value) -> dict[str, Decimal]:
+        """Return how much of a value belongs to which totals, by key, the one of its start first.
+
+        Nothing while the catalog does not know its period.
+        """
+        cycle, counter = self.catalog.cycle(value.name[0], value.name[1]), value.counter
+        if cycle is None or counter is None:
+            return {}
         try:
-            start = period_of(value.counter.period_start, cycle).start
+            periods = [period_of(counter.period_start, cycle)]
+            lasts = counter.period_end - counter.period_start
+            if splits(self.catalog.metric(value.name[0], value.name[2])) and lasts <= timedelta(days=SPLIT_DAYS_MAX):
+                while periods[-1].end < counter.period_end:
+                    periods.append(period_of(periods[-1].end, cycle))
         except (ValueError, OverflowError):
-            return None
-        return total_key(*value.name[:3], start)
+            return {}
+        starts = [total_key(*value.name[:3], period.start) for period in periods]
+        return dict(zip(starts, _parts(counter, periods), strict=True))
 
     def of_total(self, key: str) -> list[Value]:
         """Return the values that count in a total, by place in the log."""
-        return [value for value in self.counting.values() if self.total_key(value) == key]
+        return list(self._in_total(self.counting.values(), key))
 
     def displaced_in(self, key: str) -> list[Value]:
         """Return the values that belong to a total's period but do not count, whatever displaced them."""
-        rest = (value for value in self.values if value.fate is not Fate.COUNTED)
-        return [value for value in rest if self.total_key(value) == key]
+        return list(self._in_total((value for value in self.values if value.fate is not Fate.COUNTED), key))
+
+    def _in_total(self, values: Iterable[Value], key: str) -> Iterator[Value]:
+        for value in values:
+            shares = self.shares(value)
+            if key in shares:
+                yield replace(value, part=shares[key]) if len(shares) > 1 else value
+
+
+def _parts(counter: Counter, periods: Sequence[Period]) -> list[Decimal]:
+    """Return how much of a counter belongs to each of these periods, which follow each other."""
+    if len(periods) == 1:
+        return [counter.quantity]
+    times = [min(each.end, counter.period_end) - max(each.start, counter.period_start) for each in periods]
+    return divided(counter.quantity, [time // timedelta(microseconds=1) for time in times])
 
 
 def aggregate(values: Sequence[Value], metric: Metric) -> Decimal:
     """Return what counting values come to, by the definition of the metric's aggregation."""
     counters = [(value, value.counter) for value in values if value.counter is not None]
-    quantities = [counter.quantity for _, counter in counters]
+    quantities = [counter.quantity if value.part is None else value.part for value, counter in counters]
     match metric.aggregation:
         case Aggregation.SUM:
             with localcontext(DECIMAL_CONTEXT):

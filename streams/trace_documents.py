@@ -22,8 +22,10 @@ def value_document(value: Value) -> dict[str, Any]:
     }
     if counter is None:
         return document
+    part = {} if value.part is None else {"part": format_decimal(value.part)}
     return document | {
         "quantity": format_decimal(counter.quantity),
+        **part,
         "period_start": format_instant(counter.period_start),
         "revision": counter.revision,
     }

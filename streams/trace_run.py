@@ -42,10 +42,13 @@ class Trace:
         for name in names:
             values = [value for value in history.values if value.name == name]
             counting = history.counting.get(name)
-            key = None if counting is None else history.total_key(counting)
+            keys = [] if counting is None else list(history.shares(counting))
             document = dict(zip(("service", "subscription", "metric", "key"), name, strict=True))
-            effects = {} if key is None else await self._effects(key, name[2])
-            waits = counting is not None and key is None
+            effects = await self._effects(keys[0], name[2]) if keys else {}
+            if keys[1:]:
+                # Split: part of it counts in later periods.
+                effects["further"] = [await self._effects(key, name[2]) for key in keys[1:]]
+            waits = counting is not None and not keys
             counters.append(
                 document | {"values": [value_document(value) for value in values], "waits_for_catalog": waits} | effects
             )

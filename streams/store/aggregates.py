@@ -83,6 +83,10 @@ class Aggregates:
         if offset is not None:
             self.arrays["changed"][number] = offset
 
+    def mark_since(self, number: int, offset: int) -> None:
+        """Mark an aggregate dirty whose value changed with a source record that is not younger than its last change."""
+        self.mark(number, max(offset, int(self.arrays["changed"][number])))
+
     def marked(self) -> list[tuple[int, int]]:
         """Return (number, mark) of all dirty aggregates, oldest mark first."""
         dirty = self.arrays["dirty"][: len(self.keys)]

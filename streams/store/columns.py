@@ -1,8 +1,9 @@
 """The rows, one per idempotency key: parallel numpy columns under an open-addressing index of 128-bit hashes.
 
-row: hash(service, subscription, metric, key) → (aggregate, quantity, revision, time, place, distinct)
-= 44 bytes, 12 more where revisions and distinct values are in use, and 6 to 12 in the index. The hash is seeded per
-store, so nobody can craft keys that collide. place: where in the log the value came, the offset and within its record.
+row: hash(service, subscription, metric, key) → (aggregate, quantity, revision, time, place, distinct, length)
+= 44 bytes, up to 20 more where revisions, distinct values and lengths are in use, and 6 to 12 in the index. The hash is
+seeded per store, so nobody can craft keys that collide. place: where in the log the value came, the offset and within
+its record; length: from start to end in microseconds, of counters whose metric splits them.
 """
 
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "time": np.int64,
     "place": np.int64,
     "distinct": np.uint64,
+    "length": np.int64,
 }
 _ROWS_MIN = 4096
 _GROWTH = 1.5
@@ -47,6 +49,7 @@ class RowBatch(NamedTuple):
     time: Column
     place: Column
     distinct: Column
+    length: Column
 
 
 class Rows:

@@ -10,6 +10,7 @@ from schemas.catalog import Aggregation, Metric
 from schemas.money import format_decimal
 from streams.store.columns import Column
 from streams.store.counters import CounterArrays
+from streams.store.metrics_at import MetricsAt
 from streams.store.places import Catalog
 
 _MIXED = "\0"
@@ -39,35 +40,25 @@ class Distinct:
             if _is_unique(metrics[name]) and counted != _counted(metrics[name])
         }
 
-    def column(self, counters: CounterArrays, pair: Column, pair_at: Column) -> Column:
+    def column(self, counters: CounterArrays, pair: Column, metrics: MetricsAt) -> Column:
         """Return the hash of each counter; zero where nothing is counted.
 
-        `pair` numbers the (owner, metric) of each counter, `pair_at` is where each of them stands first. Values that
-        do not fit their column have the hash of the value here, so that a resent one is recognised.
+        `pair` numbers the (owner, metric) of each counter. Values that do not fit their column have the hash of the
+        value here, so that a resent one is recognised.
         """
         distinct = np.zeros(len(counters), np.uint64)
         for position, exact in counters.wide.items():
             distinct[position] = self._hash_of(format_decimal(exact))
-        known: dict[tuple[str, str], Metric | None] = {}
-        metrics = []
-        for owner, metric in zip(*counters.codes_at(pair_at), strict=True):
-            name = counters.owners[owner][0], counters.metrics[metric]
-            if name not in known:
-                known[name] = self._metric(*name)
-            metrics.append(known[name])
-        if not any(map(_is_unique, known.values())):
+        for name, metric in metrics.by_name.items():
+            counted = _counted(metric)
+            if self.counted_by.setdefault(name, counted) != counted:
+                self.counted_by[name] = _MIXED
+        if not any(map(_is_unique, metrics.by_name.values())):
             return distinct
-        unique = np.array([_is_unique(metric) for metric in metrics], np.bool_)
+        unique = np.array([_is_unique(metric) for metric in metrics.of_pair], np.bool_)
         for position in np.flatnonzero(unique[pair]).tolist():
-            distinct[position] = self._hash_of(_value(counters, position, metrics[pair[position]]))
+            distinct[position] = self._hash_of(_value(counters, position, metrics.of_pair[pair[position]]))
         return distinct
-
-    def _metric(self, service: str, code: str) -> Metric | None:
-        metric = self._catalog.metric(service, code)
-        counted = _counted(metric)
-        if self.counted_by.setdefault((service, code), counted) != counted:
-            self.counted_by[service, code] = _MIXED
-        return metric
 
     def _hash_of(self, value: str) -> int:
         return xxhash.xxh3_64_intdigest(value.encode(), self._seed)

@@ -16,9 +16,14 @@ REPLACED = 1
 DUPLICATE = 2
 SUPERSEDED = 3
 STATUSES = 4
+STATUS = STATUSES - 1
+"""The bits of the status itself; what may be added to it lies above."""
 
 WAS_WIDE = 4
 """Added to a status: the row held a value that does not fit before."""
+
+HAD_LENGTH = 8
+"""Added to a status: the row held a counter with a length before, which may have been split."""
 
 PLACE_BITS = 14
 """A place in the log is the record's offset, and in so many lower bits the counter's position in the record."""
@@ -54,19 +59,26 @@ def _find(slots, low, high, wanted_low, wanted_high):
         slot = (slot + 1) & mask
 
 
+@inlined
+def _note(column, row, value):
+    """Note what is mostly zero, as fresh memory is: pages that nobody writes to cost none."""
+    if column[row] != value:
+        column[row] = value
+
+
 @compiled
 def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status, out_row):
     """Apply a batch in order; return the new number of rows and the last dirty sequence used.
 
     `slots` has room for the whole batch; rows that are not entered there yet are found through `former`. `columns` =
-    (low, high, aggregate, quantity, revision, time, place, distinct), with room as well; `batch` = the same;
+    (low, high, aggregate, quantity, revision, time, place, distinct, length), with room as well; `batch` = the same;
     `aggregates` = (sum_high, sum_low, count, changed, dirty). Per counter, `out_status` says what happened and
     `out_row` to which row. The greater revision wins, among equals the later; an identical counter changes nothing.
-    (`distinct` tells values apart that do not fit `quantity`.)
+    (`distinct` tells values apart that do not fit `quantity`, `length` counters that end at different times.)
     """
-    low, high, aggregate, quantity, revision, time, place, distinct = columns
+    low, high, aggregate, quantity, revision, time, place, distinct, length = columns
     sum_high, sum_low, count, changed, dirty = aggregates
-    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_place, b_distinct = batch
+    b_low, b_high, b_aggregate, b_quantity, b_revision, b_time, b_place, b_distinct, b_length = batch
     mask = np.int64(slots.shape[0] - 1)
     for i in range(b_low.shape[0]):
         row, slot = _find(slots, low, high, b_low[i], b_high[i])
@@ -92,6 +104,7 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
                 and old == new
                 and time[row] == b_time[i]
                 and distinct[row] == b_distinct[i]
+                and length[row] == b_length[i]
             ):
                 out_status[i] = DUPLICATE
                 continue
@@ -100,6 +113,8 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
                 out_status[i] |= WAS_WIDE
             else:
                 _add(sum_high, sum_low, old, -quantity[row])
+            if length[row] != 0:
+                out_status[i] |= HAD_LENGTH
             count[old] -= 1
             sequence += 1
             dirty[old] = sequence
@@ -109,11 +124,9 @@ def upsert(slots, former, columns, aggregates, size, sequence, batch, out_status
         quantity[row] = b_quantity[i]
         time[row] = b_time[i]
         place[row] = b_place[i]
-        # Mostly zero, as fresh memory is: pages that nobody writes to cost none.
-        if revision[row] != b_revision[i]:
-            revision[row] = b_revision[i]
-        if distinct[row] != b_distinct[i]:
-            distinct[row] = b_distinct[i]
+        _note(revision, row, b_revision[i])
+        _note(distinct, row, b_distinct[i])
+        _note(length, row, b_length[i])
         if b_quantity[i] != WIDE:
             _add(sum_high, sum_low, new, b_quantity[i])
         count[new] += 1

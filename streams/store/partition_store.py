@@ -3,7 +3,7 @@
 It knows the offset of the last record it has applied; whoever feeds it skips what is not newer and fills gaps first.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -12,42 +12,63 @@ import xxhash
 
 from schemas.catalog import Aggregation
 from schemas.wire import CounterColumns
-from streams.store import closing, kernels, totals
+from streams.domain.splitting import splits
+from streams.store import closing, kernels, reassigning, totals
 from streams.store.aggregates import UNASSIGNED, AggregateKey, Aggregates
 from streams.store.closed import Closed
 from streams.store.columns import Column, RowBatch, Rows
 from streams.store.counters import CounterArrays
 from streams.store.distinct import Distinct
 from streams.store.hashing import key_hashes
-from streams.store.places import Catalog, Places
+from streams.store.metrics_at import MetricsAt
+from streams.store.places import Catalog, Places, Span
 from streams.store.published import Published
 from streams.store.screened import Screened
+from streams.store.splits import Splits, moves_of
 
+_SUM = Aggregation.SUM
 _NOWHERE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What counters did: inserted, replaced, resent unchanged, superseded, reaching over a period's end."""
+    """What counters did: inserted, replaced, resent unchanged, superseded.
+
+    straddling: how many reach over a period's end and count at their start; split: how many are divided there.
+    """
 
     inserted: int = 0
     replaced: int = 0
     duplicates: int = 0
     superseded: int = 0
     straddling: int = 0
+    split: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Counters on their way into the store: nothing of them is counted yet.
 
-    late: positions of those that cannot be counted without rows that were dropped.
+    spans: by position, what those reach into that are to be split. late: positions of those that cannot be counted
+    without rows that were dropped.
     """
 
     counters: CounterArrays
     batch: RowBatch
     straddling: int
+    spans: Mapping[int, Span]
     late: Column
+
+
+@dataclass(frozen=True, slots=True)
+class _Homes:
+    """Where counters belong; `length` 0 where none splits; `numbers` of all aggregates that hold a counter's start."""
+
+    aggregate: Column
+    length: Column
+    straddling: int
+    spans: Mapping[int, Span]
+    numbers: list[int]
 
 
 class PartitionStore:
@@ -62,6 +83,7 @@ class PartitionStore:
         self.screened = Screened()
         self.published = Published()
         self.closed = Closed()
+        self.splits = Splits()
         # The first record it was made from. The log has held older ones that it does not know, unless this is 0.
         self.first_offset = 0
         self._catalog = catalog
@@ -95,28 +117,32 @@ class PartitionStore:
     def prepare(self, counters: CounterArrays) -> Prepared:
         """Find out where counters belong, and which of them are late; changes no row and no total."""
         pair, pair_at = self._combined(counters.owner, counters.metric, len(counters.metrics))
-        aggregate, straddling, numbers = self._aggregate_numbers(counters, pair)
+        metrics = MetricsAt.of(counters, pair_at, self._catalog)
+        homes = self._homes(counters, pair, metrics)
+        self.splits.note(metrics.by_name)
         low, high = key_hashes(counters, pair, pair_at, self.seed)
         periods = np.array([start for start, _ in counters.periods], np.int64)
         batch = RowBatch(
             low=low,
             high=high,
-            aggregate=aggregate,
+            aggregate=homes.aggregate,
             quantity=counters.quantity,
             revision=counters.revision,
             time=periods[counters.period] if len(counters) else periods,
             place=counters.places(),
-            distinct=self.distinct.column(counters, pair, pair_at),
+            distinct=self.distinct.column(counters, pair, metrics),
+            length=homes.length,
         )
-        return Prepared(counters, batch, straddling, self._late(batch, numbers))
+        return Prepared(counters, batch, homes.straddling, homes.spans, self._late(batch, homes.numbers))
 
     def apply_prepared(self, last_offset: int, prepared: Prepared) -> Applied:
         """Apply what `prepare` has returned since the store's periods were changed last; none of it may be late."""
         counters = prepared.counters
         applied = Applied()
         if len(counters):
-            inserted, replaced, duplicates, superseded = self._upsert(prepared.batch, counters.wide)
-            applied = Applied(inserted, replaced, duplicates, superseded, prepared.straddling)
+            inserted, replaced, duplicates, superseded = self._upsert(prepared)
+            straddling, split = prepared.straddling, len(prepared.spans)
+            applied = Applied(inserted, replaced, duplicates, superseded, straddling, split)
         self.screened.note_allowed(counters)
         self.applied_offset = last_offset
         return applied
@@ -126,7 +152,9 @@ class PartitionStore:
 
         Left out is what takes rows that were dropped: the store has to be made anew.
         """
-        return totals.totals(self.rows, self.aggregates, self.wide, self._kinds(numbers), self.closed.bases)
+        kinds = self._kinds(numbers)
+        found = totals.totals(self.rows, self.aggregates, self.wide, kinds, self.closed.bases)
+        return found | self.splits.added_to({number: found[number] for number in found if kinds[number] is _SUM})
 
     def close(self, numbers: Sequence[int]) -> Iterator[None]:
         """Drop the rows of these aggregates, whose metrics are known, without changing any total.
@@ -142,11 +170,12 @@ class PartitionStore:
 
     def outdated(self) -> set[tuple[str, str]]:
         """Return (service, metric) of what the store cannot tell any more; it must be made anew from the log."""
-        return self.distinct.outdated() | self.screened.outdated(self._catalog)
+        outdated = self.distinct.outdated() | self.screened.outdated(self._catalog)
+        return outdated | self.splits.outdated(self._catalog)
 
     def used_bytes(self) -> int:
-        """Bytes held by rows, their index and what is left of dropped rows."""
-        return self.rows.used_bytes() + self.closed.table.nbytes
+        """Bytes held by rows, their index, what is left of dropped rows and what split rows move."""
+        return self.rows.used_bytes() + self.closed.table.nbytes + self.splits.used_bytes()
 
     def is_settled(self, key: AggregateKey) -> bool:
         """Tell whether an aggregate's period is the one the catalog gives it now."""
@@ -155,31 +184,9 @@ class PartitionStore:
     def reassign(self, numbers: Iterable[int]) -> None:
         """Put the counters of these aggregates into the periods of the catalog as it is now."""
         self._places.forget()
-        moving = [number for number in numbers if not self.is_settled(self.aggregates.keys[number])]
-        if not moving:
-            return
-        aggregate, time = self.rows.used("aggregate"), self.rows.used("time")
-        last_change = {number: int(self.aggregates.arrays["changed"][number]) for number in moving}
-        touched = set(moving)
-        self.closed.is_torn |= not self.closed.bases.keys().isdisjoint(moving)
-        rows = np.flatnonzero(np.isin(aggregate, np.array(moving, np.int32)))
-        for row in rows.tolist():
-            former = int(aggregate[row])
-            key = self.aggregates.keys[former]
-            number, _, _ = self._places.locate(key.service, key.subscription, key.metric, int(time[row]))
-            aggregate[row] = number
-            touched.add(number)
-            self.closed.is_torn |= self.closed.needs_rows(number)
-            # What comes of these counters is as young as they are: its version says up to where to read the log.
-            last_change[number] = max(last_change.get(number, -1), last_change[former])
-        # Locating may have made aggregates, and with them longer arrays.
-        changed = self.aggregates.arrays["changed"]
-        for number, offset in last_change.items():
-            changed[number] = max(int(changed[number]), offset)
-        self.rows.extremes.forget(touched)
-        totals.resum(self.rows, self.aggregates, touched, self.closed.bases)
-        for number in touched:
-            self.aggregates.mark(number)
+        moving = {number for number in numbers if not self.is_settled(self.aggregates.keys[number])}
+        if moving:
+            reassigning.reassign(self, self._places, moving)
 
     def reassign_subscription(self, service: str, subscription: str) -> None:
         """Take over a change of a subscription's periods."""
@@ -202,8 +209,9 @@ class PartitionStore:
             late |= np.isin(batch.aggregate, whole)
         return np.flatnonzero(late)
 
-    def _upsert(self, batch: RowBatch, wide: dict[int, Decimal]) -> list[int]:
+    def _upsert(self, prepared: Prepared) -> list[int]:
         """Bring a batch into rows and aggregates; return how many counters had each status, in their order."""
+        batch, wide = prepared.batch, prepared.counters.wide
         size, rows = len(batch.low), self.rows
         rows.reserve(size)
         status, row = np.empty(size, np.int8), np.empty(size, np.int64)
@@ -218,10 +226,12 @@ class PartitionStore:
             status,
             row,
         )
-        rows.extremes.note(row[status & ~kernels.WAS_WIDE == kernels.REPLACED], rows.size)
+        rows.extremes.note(row[status & kernels.STATUS == kernels.REPLACED], rows.size)
         if wide or self.wide:
             self._keep_wide(status, row, wide)
-        counts: list[int] = np.bincount(status & ~kernels.WAS_WIDE, minlength=kernels.STATUSES).tolist()
+        if prepared.spans or self.splits.of_row:
+            self._keep_splits(status, row, prepared)
+        counts: list[int] = np.bincount(status & kernels.STATUS, minlength=kernels.STATUSES).tolist()
         return counts
 
     def _keep_wide(self, status: Column, row: Column, wide: dict[int, Decimal]) -> None:
@@ -229,14 +239,27 @@ class PartitionStore:
         left = np.flatnonzero(status & kernels.WAS_WIDE)
         for position in np.union1d(left, np.fromiter(wide, np.int64, len(wide))).tolist():
             # A duplicate, too: what its metric counts is the same, the value itself need not be.
-            if status[position] != kernels.SUPERSEDED:
+            if status[position] & kernels.STATUS != kernels.SUPERSEDED:
                 number = int(row[position])
                 self.wide.pop(number, None)
                 if position in wide:
                     self.wide[number] = wide[position]
 
-    def _aggregate_numbers(self, counters: CounterArrays, pair: Column) -> tuple[Column, int, list[int]]:
-        """Return each counter's aggregate number, how many counters reach over their period's end, all numbers."""
+    def _keep_splits(self, status: Column, row: Column, prepared: Prepared) -> None:
+        """Follow the kernel for rows that are or were split, in the batch's order."""
+        spans, batch, wide = prepared.spans, prepared.batch, prepared.counters.wide
+        left = np.flatnonzero(status & kernels.HAD_LENGTH)
+        for position in np.union1d(left, np.fromiter(spans, np.int64, len(spans))).tolist():
+            if status[position] & kernels.STATUS in (kernels.DUPLICATE, kernels.SUPERSEDED):
+                continue
+            number, offset = int(row[position]), int(batch.place[position]) >> kernels.PLACE_BITS
+            self.splits.drop(number, self.aggregates, offset)
+            if span := spans.get(position):
+                moves = moves_of(span, int(batch.quantity[position]), wide.get(position))
+                self.splits.put(number, moves, self.aggregates, offset)
+
+    def _homes(self, counters: CounterArrays, pair: Column, metrics: MetricsAt) -> _Homes:
+        """Return where counters belong."""
         place, place_at = self._combined(pair, counters.period, len(counters.periods))
         numbers, straddles = [], []
         for owner, metric, period in zip(*counters.codes_at(place_at), counters.period[place_at].tolist(), strict=True):
@@ -244,8 +267,24 @@ class PartitionStore:
             number, _, period_end = self._places.locate(*counters.owners[owner], counters.metrics[metric], start)
             numbers.append(number)
             straddles.append(period_end != UNASSIGNED and end > period_end)
+        lengths, spans = np.zeros(len(numbers), np.int64), {}
+        if any(map(splits, metrics.by_name.values())):
+            for at, first in enumerate(place_at.tolist()):
+                if splits(metrics.of_pair[pair[first]]):
+                    start, end = counters.periods[counters.period[first]]
+                    lengths[at] = end - start
+                    names = (*counters.owners[counters.owner[first]], counters.metrics[counters.metric[first]])
+                    if straddles[at] and (span := self._places.span(names, start, end)):
+                        straddles[at], spans[at] = False, span
         straddling = int(np.count_nonzero(np.array(straddles)[place])) if any(straddles) else 0
-        return np.array(numbers, np.int32)[place], straddling, numbers
+        split = np.flatnonzero(totals.flags(len(numbers), spans)[place]).tolist() if spans else []
+        return _Homes(
+            aggregate=np.array(numbers, np.int32)[place],
+            length=lengths[place],
+            straddling=straddling,
+            spans={position: spans[place[position]] for position in split},
+            numbers=numbers,
+        )
 
     def _combined(self, first: Column, second: Column, scale: int) -> tuple[Column, Column]:
         """Return each counter's number of its pair (first, second < scale), and where each pair stands first."""

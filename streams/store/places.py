@@ -5,7 +5,16 @@ from typing import Protocol
 from schemas.catalog import Metric
 from schemas.periods import Cycle, period_of
 from schemas.wire import from_micros, to_micros
+from streams.domain.splitting import SPLIT_DAYS_MAX
 from streams.store.aggregates import UNASSIGNED, AggregateKey, Aggregates
+
+_SPLIT_MAX = SPLIT_DAYS_MAX * 86_400_000_000
+
+Triple = tuple[str, str, str]
+"""Service, subscription and metric."""
+
+Span = list[tuple[int, int]]
+"""The aggregates that a counter reaches into, by number and in time, each with the microseconds that lie in it."""
 
 
 class Catalog(Protocol):
@@ -40,6 +49,29 @@ class Places:
         if bounds[0] != UNASSIGNED:
             self._recent[triple] = located
         return located
+
+    def span(self, triple: Triple, start: int, end: int) -> Span:
+        """Return what a counter of `triple` [start, end) reaches into; nothing, if it lies within one period.
+
+        Nothing, too, while the subscription's periods are unknown, and if it lasts longer than `SPLIT_DAYS_MAX`.
+        """
+        if end - start > _SPLIT_MAX:
+            return []
+        periods: list[tuple[int, int]] = []
+        at = start
+        while at < end:
+            period = self._period(*triple[:2], at)
+            if period[0] == UNASSIGNED:
+                return []
+            periods.append(period)
+            at = period[1]
+        if len(periods) <= 1:
+            return []
+        numbers = [self._aggregates.number(AggregateKey(*triple, *each)) for each in periods]
+        return [
+            (number, min(until, end) - max(since, start))
+            for number, (since, until) in zip(numbers, periods, strict=True)
+        ]
 
     def is_settled(self, key: AggregateKey) -> bool:
         """Tell whether an aggregate's period is the one the catalog gives it now."""

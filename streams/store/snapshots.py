@@ -20,14 +20,14 @@ import xxhash
 from numpy.typing import NDArray
 
 from streams.failpoints import failpoint
-from streams.store import closed, published
+from streams.store import closed, published, splits
 from streams.store.aggregates import AggregateKey, Aggregates
 from streams.store.aside import discard_aside
 from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
 
-FORMAT = 6
+FORMAT = 7
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
@@ -84,6 +84,8 @@ class _Header(msgspec.Struct):
     published: published.Saved
     closed: closed.Saved
     wide: list[tuple[int, str]]
+    splits: splits.Saved
+    split: list[tuple[str, str, str]]
     rows: _Length
     columns: list[tuple[str, _Length]]
 
@@ -116,6 +118,8 @@ def take(store: PartitionStore, context: Context) -> Image:
         published=published.save(store.published),
         closed=store.closed.save(),
         wide=[(row, str(value)) for row, value in store.wide.items()],
+        splits=store.splits.save(),
+        split=[(*name, treated) for name, treated in store.splits.treated.items()],
         rows=store.rows.size,
         columns=[(name, len(column)) for name, column in columns.items()],
     )
@@ -191,6 +195,8 @@ def read(path: Path, epoch: int, catalog: Catalog) -> tuple[PartitionStore, Cont
     store.first_offset = header.first_offset
     store.published = published.load(header.published)
     store.wide = {row: Decimal(text) for row, text in header.wide}
+    store.splits.load(header.splits)
+    store.splits.treated = {(service, metric): treated for service, metric, treated in header.split}
     return store, header.context
 
 

@@ -7,6 +7,7 @@ replaces, so that a change of the meter breaks it loudly.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def _replacement_adds() -> None:
 
     original = PartitionStore._upsert
 
-    def upsert(self: Any, batch: Any, wide: Any) -> Any:
-        return original(self, batch._replace(low=batch.low ^ batch.quantity.astype("u8")), wide)
+    def upsert(self: Any, prepared: Any) -> Any:
+        batch = prepared.batch._replace(low=prepared.batch.low ^ prepared.batch.quantity.astype("u8"))
+        return original(self, dataclasses.replace(prepared, batch=batch))
 
     _replace(PartitionStore, "_upsert", upsert)
 

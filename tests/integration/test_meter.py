@@ -187,6 +187,24 @@ def test_catalog_changes_rate_anew_what_they_touch(lab: MeterLab) -> None:
     assert total(lab)["quantity"] == "1500"
 
 
+def test_a_counter_is_divided_where_its_metric_asks_for_it(lab: MeterLab) -> None:
+    """Six hours of a day lie in July; corrected after a power cut, and counted at its start once the option is gone."""
+    key, metric = next((key, value) for key, value in catalog([]).items() if value.get("code") == "calls")
+    lab.tell_catalog({key: metric | {"split_pro_rata": True}})
+    across = {"start": "2026-07-31T18:00:00Z", "period_end": "2026-08-01T18:00:00Z"}
+    worker = lab.worker()
+    with running(worker):
+        for quantity, july, august in (("100", "25", "75"), ("10", "2.5", "7.5")):
+            lab.publish_counters(counter("a", quantity, **across))
+            wait_for_total(lab, july)
+            wait_for_total(lab, august, "s0/calls/2026-08-01")
+            worker.kill()
+            worker.start()
+        lab.tell_catalog({key: metric})
+        wait_for_total(lab, "10")
+        assert wait_for_total(lab, "0", "s0/calls/2026-08-01")["counters"] == 0
+
+
 def test_the_catalog_may_change_while_the_meter_is_down(lab: MeterLab) -> None:
     """Started again from its snapshot, it rates by the catalog of now."""
     worker, key = lab.worker(), "maps/s0/calls-fee/2026-07-01T00:00:00Z"

@@ -96,8 +96,17 @@ def forget(catalog: CatalogView, entry: CatalogEntry) -> Any:
 Row = tuple[str, str, str, int, Any]
 
 
-def columns(*rows: Row, revisions: list[int] | None = None, properties: list[Any] | None = None) -> CounterColumns:
-    """Counters of SERVICE from (subscription, metric, key, start in microseconds, quantity); each lasts a second."""
+def columns(
+    *rows: Row,
+    revisions: list[int] | None = None,
+    properties: list[Any] | None = None,
+    lengths: list[int] | None = None,
+) -> CounterColumns:
+    """Counters of SERVICE from (subscription, metric, key, start in microseconds, quantity).
+
+    Each lasts as many microseconds as `lengths` says, or a second.
+    """
+    lasting = lengths or [1_000_000] * len(rows)
     subscriptions: dict[str, int] = {}
     metrics: dict[str, int] = {}
     return CounterColumns(
@@ -106,7 +115,7 @@ def columns(*rows: Row, revisions: list[int] | None = None, properties: list[Any
         metric=[metrics.setdefault(row[1], len(metrics)) for row in rows],
         subscriptions=list(subscriptions),
         metrics=list(metrics),
-        periods=[(row[3], row[3] + 1_000_000) for row in rows],
+        periods=[(row[3], row[3] + length) for row, length in zip(rows, lasting, strict=True)],
         period=list(range(len(rows))),
         keys=[row[2] for row in rows],
         quantities=[row[4] for row in rows],

@@ -25,6 +25,8 @@ ENTRIES: list[CatalogEntry] = [
     metric(aggregation=Aggregation.UNIQUE_COUNT, unique_property="seat"),
     metric(2, code=SEATS, aggregation=Aggregation.UNIQUE_COUNT),
     metric(2, code=SEATS, allow_negative=True),
+    metric(allow_negative=True, split_pro_rata=True),
+    metric(2, code=SEATS, split_pro_rata=True),
     *(subscription(anchor=anchor) for anchor in (date(2026, 7, 1), date(2026, 6, 20), date(2026, 7, 31))),
     subscription(plan_code="starter"),
     subscription(time_zone="America/Toronto"),
@@ -119,7 +121,7 @@ COUNTERS = st.fixed_dictionaries(
         "revision": st.integers(0, 1),
         "properties": st.fixed_dictionaries({"seat": st.sampled_from("xy")}),
         "period_start": st.sampled_from(INSTANTS),
-        "period_end": st.just("2026-08-02T00:00:00Z"),
+        "period_end": st.sampled_from(["2026-08-02T00:00:00Z", "2026-09-01T12:00:00Z", "2026-12-01T00:00:00Z"]),
     }
 )
 # A total stays as it is while its metric is unknown; what comes back then is not part of this promise.

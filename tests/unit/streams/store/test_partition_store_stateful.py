@@ -20,13 +20,15 @@ from streams.store.columns import COLUMN_TYPES
 from streams.store.counters import CounterArrays, merged
 from streams.store.partition_store import PartitionStore
 from tests.unit.streams.catalogs import SERVICE, columns, forget, metric, plan, subscription, tell, view
-from tests.unit.streams.store.naive import NaiveStore, Value
+from tests.unit.streams.store.naive import DAY, NaiveStore, Value
 
 if TYPE_CHECKING:
     from streams.domain.catalog import CatalogView
 
+SPLIT = "split"
 KINDS = {
     "summed": Aggregation.SUM,
+    SPLIT: Aggregation.SUM,
     "peak": Aggregation.MAX,
     "level": Aggregation.LAST,
     "seats": Aggregation.UNIQUE_COUNT,
@@ -39,9 +41,10 @@ TIMES = [
     for day in (1, 15, 31)
     if (month, day) != (6, 31)
 ]
+LENGTHS = [1_000_000, *(days * DAY for days in (1, 10, 17, 40, 99, 200))]
 EPOCH = 3
 
-Row = tuple[str, str, str, int, int | Decimal, int, str | None]
+Row = tuple[str, str, str, int, int | Decimal, int, str | None, int]
 
 quantities = st.one_of(
     st.integers(-5, 5),
@@ -57,6 +60,7 @@ counters = st.tuples(
     quantities,
     st.integers(0, 2),
     st.sampled_from([None, "x", "y"]),
+    st.sampled_from(LENGTHS),
 )
 
 
@@ -74,7 +78,14 @@ class StoreMachine(RuleBasedStateMachine):
     def start(self, seed: int) -> None:
         """Two subscriptions are known, the third is not yet."""
         metrics = [
-            metric(number, code=code, aggregation=kind, unique_property="seat", allow_negative=True)
+            metric(
+                number,
+                code=code,
+                aggregation=kind,
+                unique_property="seat",
+                allow_negative=True,
+                split_pro_rata=code == SPLIT,
+            )
             for number, (code, kind) in enumerate(KINDS.items(), 1)
         ]
         orders = [self._order(name) for name in ("alpha", "beta")]
@@ -91,6 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
                 *((row[0], row[1], row[2], row[3], row[4]) for row in rows),
                 revisions=[row[5] for row in rows],
                 properties=[{"seat": row[6]} for row in rows],
+                lengths=[row[7] for row in rows],
             )
             self._apply(batch)
             steps.append(CounterArrays.of(batch, self.offset))
@@ -101,10 +113,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.apply(self.offset, batch)
 
     def _tell_the_model(self, rows: list[Row]) -> None:
-        for position, (name, code, key, time, quantity, revision, seat) in enumerate(rows):
-            # The seat is looked at where the metric asks for it, and nowhere else.
+        for position, (name, code, key, time, quantity, revision, seat, length) in enumerate(rows):
+            # The seat, and the end, are looked at where the metric asks for it, and nowhere else.
             counted = seat if KINDS[code] is Aggregation.UNIQUE_COUNT else None
-            self.model.put(name, code, key, Value(Decimal(quantity), time, revision, self.offset, position, counted))
+            lasting = length if code == SPLIT else 0
+            value = Value(Decimal(quantity), time, revision, self.offset, position, counted, lasting)
+            self.model.put(name, code, key, value)
 
     @rule(name=st.sampled_from(SUBSCRIPTIONS), yearly=st.booleans())
     def subscribe(self, name: str, *, yearly: bool) -> None:
@@ -143,6 +157,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.seed == former.seed
         assert self.store.aggregates.marked() == marked
         assert self.store.wide == former.wide
+        assert self.store.splits == former.splits
 
     @precondition(lambda self: self.offset >= 0)
     @rule()
@@ -166,6 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.twin.applied_offset == self.store.applied_offset
             assert (self.twin.wide, self.twin.rows.size) == (self.store.wide, self.store.rows.size)
             assert self.twin.distinct.counted_by == self.store.distinct.counted_by
+            assert self.twin.splits.of_row == self.store.splits.of_row
             assert self.twin.aggregates.keys == self.store.aggregates.keys
             size = len(self.store.aggregates)
             for name, array in self.store.aggregates.arrays.items():
@@ -222,7 +238,8 @@ class ClosingMachine(StoreMachine):
         else:
             for _ in steps:
                 pass
-            assert not np.isin(self.store.rows.used("aggregate"), numbers).any()
+            left = np.flatnonzero(np.isin(self.store.rows.used("aggregate"), numbers))
+            assert set(left.tolist()) <= self.store.splits.of_row.keys(), "others count in periods that stay"
         assert self._totals() == before
 
     def the_twin_has_the_same_state(self) -> None:

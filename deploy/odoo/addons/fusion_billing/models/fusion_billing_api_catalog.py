@@ -77,6 +77,7 @@ class FusionBillingApi(models.AbstractModel):
                     "aggregation": metric.aggregation,
                     "unique_property": metric.unique_property or None,
                     "allow_negative": metric.allow_negative,
+                    "split_pro_rata": metric.split_pro_rata,
                     "active": metric.active,
                 },
             )

@@ -1,7 +1,7 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-COUNTING = frozenset({"aggregation", "unique_property", "service_id"})
+COUNTING = frozenset({"aggregation", "unique_property", "split_pro_rata", "service_id"})
 
 
 class FusionBillingMetric(models.Model):
@@ -29,9 +29,23 @@ class FusionBillingMetric(models.Model):
     )
     allow_negative = fields.Boolean(help="Accept counters below zero instead of rejecting them.")
 
+    split_pro_rata = fields.Boolean(
+        help="Divide a counter that reaches over the end of a billing period between the periods, in proportion to time,"
+        " instead of counting all of it where it starts."
+    )
+
     _code_unique = models.UniqueIndex(
         "(COALESCE(service_id, 0), code)", "Another metric of this service has this code."
     )
+
+    _only_sums_are_split = models.Constraint(
+        "CHECK (NOT COALESCE(split_pro_rata, FALSE) OR aggregation = 'sum')", "Only sums can be split pro rata."
+    )
+
+    @api.onchange("aggregation")
+    def _onchange_aggregation(self):
+        if self.aggregation != "sum":
+            self.split_pro_rata = False
 
     def write(self, vals):
         changing = self.filtered(

@@ -67,7 +67,8 @@ class TestCatalog(FusionBillingCase):
         self.assertEqual(records[f"service/{self.service.id}"]["api_key_hashes"], [])
         self.assertEqual(records[f"endpoint/{self.service.id}"]["secrets"], [self.service.sudo().webhook_secret])
         self.assertEqual(records[f"account_link/{link.id}"]["external_id"], "c1")
-        self.assertEqual(records[f"metric/{self.metric.id}"]["aggregation"], "sum")
+        metric = records[f"metric/{self.metric.id}"]
+        self.assertEqual((metric["aggregation"], metric["split_pro_rata"]), ("sum", False))
 
     def test_thresholds_are_part_of_their_charge(self):
         rows = [{"code": "most", "value": 80}, {"code": "many", "kind": "quantity", "value": 0.5}]

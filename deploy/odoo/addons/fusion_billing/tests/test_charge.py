@@ -111,8 +111,9 @@ class TestCharge(FusionBillingCase):
                 charge.write(change)
         with self.assertRaises(UserError):
             charge.tier_ids = [Command.create({"up_to": 1000, "price_per_unit": 1})]
-        with self.assertRaises(UserError):
-            self.metric.aggregation = "max"
+        for change in ({"aggregation": "max"}, {"split_pro_rata": True}):
+            with self.subTest(change), self.assertRaises(UserError):
+                self.metric.write(change)
         charge.write({"name": "Other words", "price_per_unit": 0.1, "charge_model": "standard"})
         self.metric.write({"name": "Other words", "aggregation": "sum"})
 

@@ -37,7 +37,8 @@ def divide(units: int, weights: Sequence[int]) -> list[int]:
 
 def divided(quantity: Decimal, weights: Sequence[int]) -> list[Decimal]:
     """Return the exact parts of a quantity in proportion to weights > 0."""
-    exponent = quantity.as_tuple().exponent
+    # Zeros at the end are a matter of writing.
+    exponent = quantity.normalize(DECIMAL_CONTEXT).as_tuple().exponent
     digits = max(DIGITS_MIN, -exponent) if isinstance(exponent, int) else DIGITS_MIN
     units = int(quantity.scaleb(digits, DECIMAL_CONTEXT))
     return [Decimal(part).scaleb(-digits, DECIMAL_CONTEXT) for part in divide(units, weights)]

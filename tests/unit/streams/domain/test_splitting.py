@@ -21,7 +21,7 @@ def test_parts_sum_to_the_whole_and_none_is_a_unit_off(quantity: Decimal, weight
     """In fractions, which round nothing: each part lies within one unit of its exact share."""
     parts = [Fraction(part) for part in divided(quantity, weights)]
     assert sum(parts) == Fraction(quantity)
-    unit = Fraction(1, 10 ** max(6, -int(quantity.as_tuple().exponent)))
+    unit = Fraction(1, 10 ** max(6, len(f"{quantity:f}".partition(".")[2].rstrip("0"))))
     for part, weight in zip(parts, weights, strict=True):
         exact = Fraction(quantity) * weight / sum(weights)
         assert abs(part - exact) < unit
@@ -41,6 +41,7 @@ def test_the_negative_is_divided_as_the_positive(units: int, weights: list[int])
         ("100", [1, 2], ["33.333333", "66.666667"]),
         ("1", [1, 1, 1], ["0.333334", "0.333333", "0.333333"]),
         ("0.000001", [1, 1], ["0.000001", "0"]),
+        ("0.00001000", [1, 2], ["0.000003", "0.000007"]),
         ("0.000000005", [1, 1], ["0.000000003", "0.000000002"]),
         ("-7", [3, 1], ["-5.25", "-1.75"]),
         ("24", [23, 1], ["23", "1"]),

@@ -80,7 +80,7 @@ class NaiveStore:
 
 def divided(quantity: Decimal, shares: dict[str, int]) -> dict[str, Decimal]:
     """Divide exactly: whole units towards zero, then one each to the greatest fractions, the earlier first."""
-    digits = max(6, -int(quantity.as_tuple().exponent))
+    digits = max(6, len(f"{quantity:f}".partition(".")[2].rstrip("0")))
     unit = Fraction(1, 10**digits)
     exact = {period: abs(Fraction(quantity)) * share / sum(shares.values()) / unit for period, share in shares.items()}
     units = {period: math.floor(each) for period, each in exact.items()}

@@ -261,21 +261,23 @@ class PartitionStore:
     def _homes(self, counters: CounterArrays, pair: Column, metrics: MetricsAt) -> _Homes:
         """Return where counters belong."""
         place, place_at = self._combined(pair, counters.period, len(counters.periods))
+        splitting = [splits(metric) for metric in metrics.of_pair]
+        if not any(splitting):
+            splitting = []
         numbers, straddles = [], []
-        for owner, metric, period in zip(*counters.codes_at(place_at), counters.period[place_at].tolist(), strict=True):
+        lengths, spans = np.zeros(len(place_at), np.int64), {}
+        periods, pairs = counters.period[place_at].tolist(), pair[place_at].tolist()
+        for owner, metric, period, of_pair in zip(*counters.codes_at(place_at), periods, pairs, strict=True):
             start, end = counters.periods[period]
-            number, _, period_end = self._places.locate(*counters.owners[owner], counters.metrics[metric], start)
+            triple = (*counters.owners[owner], counters.metrics[metric])
+            number, _, period_end = self._places.locate(*triple, start)
+            is_straddling = period_end != UNASSIGNED and end > period_end
+            if splitting and splitting[of_pair]:
+                lengths[len(numbers)] = end - start
+                if is_straddling and (span := self._places.span(triple, start, end)):
+                    is_straddling, spans[len(numbers)] = False, span
             numbers.append(number)
-            straddles.append(period_end != UNASSIGNED and end > period_end)
-        lengths, spans = np.zeros(len(numbers), np.int64), {}
-        if any(map(splits, metrics.by_name.values())):
-            for at, first in enumerate(place_at.tolist()):
-                if splits(metrics.of_pair[pair[first]]):
-                    start, end = counters.periods[counters.period[first]]
-                    lengths[at] = end - start
-                    names = (*counters.owners[counters.owner[first]], counters.metrics[counters.metric[first]])
-                    if straddles[at] and (span := self._places.span(names, start, end)):
-                        straddles[at], spans[at] = False, span
+            straddles.append(is_straddling)
         straddling = int(np.count_nonzero(np.array(straddles)[place])) if any(straddles) else 0
         split = np.flatnonzero(totals.flags(len(numbers), spans)[place]).tolist() if spans else []
         return _Homes(

@@ -3,9 +3,9 @@
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, WithJsonSchema, field_validator
 
 from schemas.identifiers import Code, ExternalId
 from schemas.money import DECIMAL_PATTERN, TEXT_CHARACTERS_MAX
@@ -101,11 +101,12 @@ class Metric(_Record):
     split_pro_rata: bool = False
     active: bool = True
 
-    @model_validator(mode="after")
-    def _only_sums_are_split(self) -> Self:
-        if self.split_pro_rata and self.aggregation is not Aggregation.SUM:
-            raise ValueError("split_pro_rata needs the aggregation sum: a part of any other total means nothing")
-        return self
+    @field_validator("split_pro_rata")
+    @classmethod
+    def _only_sums_are_split(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("aggregation") is not Aggregation.SUM:
+            raise ValueError("needs the aggregation sum: a part of any other total means nothing")
+        return value
 
 
 class Tier(BaseModel):

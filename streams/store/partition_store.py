@@ -264,7 +264,8 @@ class PartitionStore:
         splitting = [splits(metric) for metric in metrics.of_pair]
         if not any(splitting):
             splitting = []
-        numbers, straddles = [], []
+        numbers: list[int] = []
+        straddles: list[bool] = []
         lengths, spans = np.zeros(len(place_at), np.int64), {}
         periods, pairs = counters.period[place_at].tolist(), pair[place_at].tolist()
         for owner, metric, period, of_pair in zip(*counters.codes_at(place_at), periods, pairs, strict=True):

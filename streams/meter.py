@@ -12,14 +12,14 @@ from schemas import topics
 from schemas.errors import BrokerUnavailable, ConfigurationError, OwnershipLost
 from schemas.settings import Settings
 from streams import memory_budget
-from streams.audit_beside import ContinuousAudit
+from streams.audit.beside import ContinuousAudit
 from streams.domain.catalog import CatalogView, Touched
 from streams.failpoints import failpoint
 from streams.kafka_client import FencedPublisher, LogReader, TopicsReader, partition_counts
-from streams.log_follower import runs
-from streams.partition_worker import PartitionWorker
+from streams.partition.log_follower import runs
+from streams.partition.state import Neighbours
+from streams.partition.worker import PartitionWorker
 from streams.records import LogRecord
-from streams.state import Neighbours
 from streams.store.partition_store import PartitionStore
 from streams.warm_up import warm_up
 

@@ -1,8 +1,8 @@
 """Loads the compiled loops before the first record needs them; without numba's cache that takes half a minute."""
 
 from schemas.wire import lazy
-from streams.column_reader import ColumnReader
 from streams.domain.catalog import CatalogView
+from streams.intake.column_reader import ColumnReader
 from streams.records import LogRecord
 from streams.store.partition_store import PartitionStore
 

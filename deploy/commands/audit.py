@@ -12,8 +12,8 @@ from deploy.adapters.odoo import OdooRpcTransport
 from deploy.commands.progress import reading
 from schemas.odoo_rpc import OdooBilling
 from schemas.settings import load
-from streams.audit import Outcome, Report, Where, as_document
-from streams.audit_run import Scope, audit
+from streams.audit.judging import Outcome, Report, Where, as_document
+from streams.audit.run import Scope, audit
 
 app = typer.Typer()
 

@@ -12,10 +12,10 @@ from deploy.commands.progress import reading
 from schemas.money import format_decimal
 from schemas.periods import format_instant
 from schemas.settings import Settings, load
-from streams.rebuild import Plan, carry_out, idle_directory, plans
+from streams.operations.rebuild import Plan, carry_out, idle_directory, plans
+from streams.operations.waiting import Waiting
+from streams.operations.waiting_run import all_waiting
 from streams.store.snapshot_check import SnapshotFacts, snapshot_facts
-from streams.waiting import Waiting
-from streams.waiting_run import all_waiting
 
 app = typer.Typer()
 snapshots_app = typer.Typer(help="The meter's saved stores below FUSION_METER_DATA_DIR.", no_args_is_help=True)

@@ -13,10 +13,10 @@ from deploy.adapters.odoo import OdooRpcTransport
 from deploy.commands.progress import reading
 from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings, load
-from streams.audit_reading import Books
-from streams.audit_topics import Progress
-from streams.trace import Wanted
-from streams.trace_run import Trace
+from streams.audit.reading import Books
+from streams.audit.topics import Progress
+from streams.operations.trace import Wanted
+from streams.operations.trace_run import Trace
 
 app = typer.Typer()
 

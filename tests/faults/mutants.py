@@ -21,7 +21,7 @@ def plant(name: str) -> None:
 
 def _acknowledge_before_apply() -> None:
     """Records are noted as applied when they arrive; they are applied at the next turn of the loop."""
-    from streams.log_follower import LogFollower  # noqa: PLC0415 -- the meter is imported in its own process only
+    from streams.partition.log_follower import LogFollower  # noqa: PLC0415 -- the meter is imported in its own process only
 
     async def apply(self: Any, records: Any) -> None:
         store = self.state.store
@@ -37,7 +37,7 @@ def _acknowledge_before_apply() -> None:
 
 def _clear_before_acknowledgement() -> None:
     """Dirty marks go when their records are on their way, not when they have arrived."""
-    from streams.flusher import Flusher  # noqa: PLC0415
+    from streams.partition.flusher import Flusher  # noqa: PLC0415
 
     original = Flusher._publish
 
@@ -65,7 +65,7 @@ def _snapshot_with_next_offset() -> None:
 
 def _no_gap_check() -> None:
     """Records that the framework has skipped are taken for empty offsets."""
-    from streams.log_follower import LogFollower  # noqa: PLC0415
+    from streams.partition.log_follower import LogFollower  # noqa: PLC0415
 
     async def replay(_self: Any, store: Any, end: int) -> None:
         store.applied_offset = end - 1
@@ -76,7 +76,7 @@ def _no_gap_check() -> None:
 def _no_fencing() -> None:
     """Each worker has a transactional id of its own, nobody asks who owns the partition, and what is begun is sent."""
     from streams.kafka_client.publisher import FencedPublisher  # noqa: PLC0415
-    from streams.partition_worker import PartitionWorker  # noqa: PLC0415
+    from streams.partition.worker import PartitionWorker  # noqa: PLC0415
 
     original, original_pause = FencedPublisher.__init__, PartitionWorker.pause
 

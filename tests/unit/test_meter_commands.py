@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.commands import audit, stores, trace
-from streams.audit import Finding, Outcome, Report, Where
+from streams.audit.judging import Finding, Outcome, Report, Where
 from streams.store.snapshot_check import SnapshotFacts
 
 VALUE = {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from schemas.catalog import CatalogEntry
 from schemas.settings import load
-from streams.partition_worker import PartitionWorker
+from streams.partition.state import Neighbours
+from streams.partition.worker import PartitionWorker
 from streams.records import LogRecord
-from streams.state import Neighbours
 from tests.unit.streams.catalogs import CODE, SERVICE, charge, forget, metric, plan, subscription, tell, view
 from tests.unit.streams.scripted import ScriptedLog, ScriptedPublisher
 

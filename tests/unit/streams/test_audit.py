@@ -9,7 +9,7 @@ import pytest
 
 from schemas.catalog import Aggregation, ChargeModel
 from schemas.derived import Overage, Total, Version
-from streams.audit import Horizon, Outcome, Report, Where, as_document, judge_overage, judge_total
+from streams.audit.judging import Horizon, Outcome, Report, Where, as_document, judge_overage, judge_total
 
 JULY, AUGUST = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
 HORIZON = Horizon(epoch=1, first=0, end=100, log_end=120, published=90, catalog_offset=5, starts_at=JULY)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.wire import to_micros
-from streams.audit_image import Image, compare, take
-from streams.audit_process import Budget
+from streams.audit.live_image import Image, compare, take
+from streams.audit.process import Budget
 from streams.domain.catalog import CatalogView
 from streams.store.partition_store import PartitionStore
 from tests.unit.streams.catalogs import CODE, columns, metric, plan, subscription, view

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.derived import Line, LineStatus, Version
 from schemas.odoo_held import HeldUsage
-from streams.audit import Outcome, Where
-from streams.audit_odoo import Age, judge_held, judge_line
+from streams.audit.judging import Outcome, Where
+from streams.audit.odoo import Age, judge_held, judge_line
 from tests.unit.streams.test_audit import overage
 
 WRITTEN, UNREAD = Age(is_written=True), Age(is_written=False)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.catalog import Aggregation, CatalogEntry
-from streams import audit_image, metrics
+from streams import metrics
+from streams.audit import live_image
 from streams.store.counters import CounterArrays
 from streams.store.partition_store import PartitionStore
 from tests.unit.streams.catalogs import CODE, SERVICE, charge, columns, metric, plan, subscription, tell, view
@@ -85,9 +86,9 @@ async def test_rows_go_and_totals_stay(desk: Desk) -> None:
     desk.publisher.published.clear()
     await desk.worker.catch_up()
     assert desk.publisher.published == []
-    image = audit_image.take(0, 1, desk.worker.store, 1)
+    image = live_image.take(0, 1, desk.worker.store, 1)
     fresh = await desk.rebuilt(desk.settings.meter_data_dir.parent / "fresh")
-    assert audit_image.compare(image, fresh.worker.store.aggregates, None).drift == []
+    assert live_image.compare(image, fresh.worker.store.aggregates, None).drift == []
 
 
 async def test_a_new_counter_of_a_closed_period_is_added(desk: Desk) -> None:
@@ -325,10 +326,10 @@ async def test_a_dropped_counter_that_the_log_lost_does_not_move(desk: Desk) -> 
     await desk.quiet()
     assert totals(desk) == CLOSED
     assert desk.refused() == [(5, 0)]
-    image = audit_image.take(0, 1, desk.worker.store, 1)
+    image = live_image.take(0, 1, desk.worker.store, 1)
     fresh = await desk.rebuilt(desk.settings.meter_data_dir.parent / "fresh")
     january_1 = 1_577_836_800_000_000
-    found = audit_image.compare(image, fresh.worker.store.aggregates, january_1 + 1)
+    found = live_image.compare(image, fresh.worker.store.aggregates, january_1 + 1)
     assert (found.drift, found.beyond) == ([], 2)
     assert await close(desk) == 1
     await use(desk, "d", 4001, FEBRUARY)

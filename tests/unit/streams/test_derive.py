@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from schemas.catalog import Aggregation, ChargeModel
 from schemas.derived import Overage, Version
 from schemas.wire import to_micros
-from streams.derive import Derivation, derive
 from streams.domain.catalog import CatalogView
+from streams.partition.derive import Derivation, derive
 from streams.store.partition_store import PartitionStore
 from tests.unit.streams.catalogs import CODE, charge, columns, forget, metric, plan, subscription, tell, tiers, view
 

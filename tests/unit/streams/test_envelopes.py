@@ -7,9 +7,9 @@ import pytest
 
 from schemas import topics
 from schemas.periods import parse_instant
-from streams import envelopes
+from streams.partition import envelopes
+from streams.partition.state import PartitionState
 from streams.records import Outgoing
-from streams.state import PartitionState
 from tests.unit.streams.catalogs import charge, metric, plan, subscription
 from tests.unit.streams.desk import Desk
 

@@ -10,7 +10,7 @@ from schemas.errors import Reason
 from schemas.identifiers import usage_key
 from schemas.partitioning import partition_of
 from schemas.wire import decode_batch
-from streams.intake import Intake, take_in
+from streams.intake.one_record import Intake, take_in
 from streams.records import LogRecord
 from tests.unit.streams.catalogs import CODE, SERVICE, metric, view
 

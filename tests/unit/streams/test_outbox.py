@@ -1,6 +1,6 @@
 """The outbox: each source record puts its input in once."""
 
-from streams.outbox import Outbox
+from streams.partition.outbox import Outbox
 from streams.records import Outgoing
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams import run_intake
-from streams.intake import Intake, take_in
+from streams.intake import run_of_records
+from streams.intake.one_record import Intake, take_in
+from streams.intake.run_of_records import take_in_run
 from streams.records import LogRecord
-from streams.run_intake import take_in_run
 from streams.store.counters import CounterArrays
 from tests.unit.schemas.batches import as_bytes, batch, columns, documents, mutated, row
 from tests.unit.streams.catalogs import metric, view
@@ -122,7 +122,7 @@ def test_ordinary_records_stay_on_the_fast_way(document: dict[str, Any], monkeyp
     def never(*_: object) -> Intake:
         raise AssertionError("was looked at closely")
 
-    monkeypatch.setattr(run_intake, "take_in", never)
+    monkeypatch.setattr(run_of_records, "take_in", never)
     records = [LogRecord(0, number, None, as_bytes(document)) for number in range(3)]
     assert sum(map(len, take_in_run(records, TOPIC, 1, CATALOG).counters)) > 0
 

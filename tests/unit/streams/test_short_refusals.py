@@ -8,8 +8,8 @@ from pathlib import Path
 from schemas.errors import Reason
 from schemas.events import Refusal, Rejected
 from streams.kafka_client import TooLarge
+from streams.partition.short_refusals import lower_limit, shortened
 from streams.records import Outgoing
-from streams.short_refusals import lower_limit, shortened
 from tests.unit.streams.desk import Desk
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.catalog import Aggregation, IntervalUnit
-from streams import audit_image, metrics
+from streams import metrics
+from streams.audit import live_image
 from tests.unit.streams.catalogs import charge, forget, metric, plan, subscription, tell
 from tests.unit.streams.desk import Desk
 
@@ -96,8 +97,8 @@ async def test_the_catalog_moves_boundaries(desk: Desk) -> None:
         await desk.restart()
         assert await totals(desk) == wanted
         fresh = await desk.rebuilt(desk.settings.meter_data_dir.parent / f"fresh {order.anchor} {order.time_zone}")
-        image = audit_image.take(0, 1, desk.worker.store, 1)
-        assert audit_image.compare(image, fresh.worker.store.aggregates, None).drift == []
+        image = live_image.take(0, 1, desk.worker.store, 1)
+        assert live_image.compare(image, fresh.worker.store.aggregates, None).drift == []
 
 
 @pytest.mark.parametrize("other", [metric(), metric(aggregation=Aggregation.MAX), metric(split_pro_rata=True)])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.catalog import Aggregation
 from schemas.wire import to_micros
+from streams.intake.run_of_records import take_in_run
+from streams.operations.trace import Fate, History, Wanted, aggregate
 from streams.records import LogRecord
-from streams.run_intake import take_in_run
 from streams.store.partition_store import PartitionStore
-from streams.trace import Fate, History, Wanted, aggregate
 from tests.unit.streams.catalogs import CODE, SERVICE, charge, metric, plan, subscription, view
 
 JULY = to_micros(datetime(2026, 7, 1, tzinfo=UTC))

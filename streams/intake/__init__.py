@@ -1,0 +1,1 @@
+"""From usage records to counters: decoded, checked, refused one by one."""

@@ -1,0 +1,1 @@
+"""What an operator asks of the log besides an audit: trace a counter, list what waits, rebuild a store."""

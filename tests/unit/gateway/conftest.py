@@ -96,9 +96,15 @@ def odoo(odoo_transport: FakeOdooTransport) -> Iterator[OdooCalls]:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    """Return settings with a short patience."""
-    return load({}, gateway_ack_timeout_s=0.3, gateway_body_bytes_max=200_000)
+def ack_timeout_s() -> float:
+    """Return a patience that no busy machine exhausts; a test of impatience has its own."""
+    return 60.0
+
+
+@pytest.fixture
+def settings(ack_timeout_s: float) -> Settings:
+    """Return settings with small bodies."""
+    return load({}, gateway_ack_timeout_s=ack_timeout_s, gateway_body_bytes_max=200_000)
 
 
 @pytest.fixture

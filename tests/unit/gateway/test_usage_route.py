@@ -202,6 +202,7 @@ async def test_an_absent_broker_is_503(client: httpx.AsyncClient, producer: Fake
     assert (await _post(client, event())).status_code == 202
 
 
+@pytest.mark.parametrize("ack_timeout_s", [2.0])
 async def test_a_silent_broker_is_503_after_the_ack_timeout(
     client: httpx.AsyncClient, producer: FakeProducer, event: Event
 ) -> None:

@@ -45,6 +45,7 @@ _PYTHON_CHECKS: Mapping[str, Sequence[str]] = {
 }
 _ENDS_WITHIN_S = 60
 _NEEDS_STACK = "kafka or odoo or faults"
+_COMPILE = "from streams.warm_up import warm_up; warm_up()"
 # Three processes on two cores, as most of the time is waiting for servers; a module's tests share its servers, so it
 # stays whole.
 _IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
@@ -150,6 +151,8 @@ def _checks(report: Report) -> None:
 
 
 def _pytest(report: Report, words: Sequence[str], stack: Stack | None) -> None:
+    # Once, and not in each process of the tests at the same time: half a minute on a fresh machine.
+    report.run("compile", [sys.executable, "-c", _COMPILE], programs.clean_environment())
     own = {} if stack is None else {"FUSION_TEST_STACK": str(stack.layout.stack)}
     report.run("pytest", [_tool("pytest"), *_IN_PARALLEL, *words], {**programs.clean_environment(), **own})
 

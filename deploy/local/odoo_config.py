@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from deploy.local.postgres_client import Login
 
 _MAX_CONNECTIONS = 32  # per server; the cluster allows 200
-_REQUEST_WITHIN_S = 120  # a full batch of lines on a busy machine
+# Beyond that Odoo starts itself anew. A connection that is only silent counts, too, and a network may be for minutes.
+_REQUEST_WITHIN_S = 3600
 
 
 @dataclass(frozen=True, slots=True)

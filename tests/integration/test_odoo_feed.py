@@ -257,12 +257,13 @@ def test_of_two_feeds_the_older_one_stops_and_leaves_nothing_stale(
     feed: Feed, books: OdooBooks, odoo: OdooServer
 ) -> None:
     """It has read a price, another feed takes over and publishes the next price: the first is never written."""
-    late, ready = TellsLate(OdooRpcTransport(feed.settings), "0.25"), threading.Event()
+    stale = "0.123457"  # set by no other test: they share one Odoo
+    late, ready = TellsLate(OdooRpcTransport(feed.settings), stale), threading.Event()
     with ExitStack() as newer:
         with pytest.raises(OwnershipLost, match="only one may run"), in_thread(feed.work(ready, late)) as ended:  # noqa: PT012
             assert ready.wait(WITHIN_S)
             [charge] = feed.catalog(Charge, books.service)
-            odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.25})
+            odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": float(stale)})
             assert late.holding.wait(WITHIN_S)
             odoo.call("fusion.billing.charge", "write", [charge.id], {"price_per_unit": 0.5})
             assert newer.enter_context(feed.running()).wait(WITHIN_S)

@@ -61,8 +61,8 @@ def webhooks(
         "isolation_p99_ratio": _figure(found, "isolation"),
         "rebuild_seconds": _figure(found, "rebuild"),
         "peak_rss_mib": max((one.detail.get("rss_mib", 0.0) for one in found.values()), default=None),
-        "verified": int(all(one.is_verified for one in found.values())),
-        "detail": {part: one.detail for part, one in found.items()}
+        "verified": int(not any(one.wrong for one in found.values())),
+        "detail": {part: one.detail | {"wrong": one.wrong} for part, one in found.items()}
         | {"workers": plan.workers, "broker_is_tuned_down": is_tuned_down},
     }
     if as_json:

@@ -113,7 +113,7 @@ def isolation(plan: Plan, scenario: Scenario, receivers: Receivers) -> Found:
 def latency(plan: Plan, scenario: Scenario, receivers: Receivers, turn: int) -> tuple[float, list[str]]:
     """P99 from an event's publication to its arrival at a good endpoint, and what did not come exactly once."""
     receivers.report()
-    first = turn * plan.isolation_events
+    first = plan.events + turn * plan.isolation_events  # the receivers remember the order since `speed`
     events = [event(number, _SUBSCRIPTIONS) for number in range(first, first + plan.isolation_events)]
     handed_over = scenario.publish_events(events, plan.isolation_gap_s)
     wait_until(lambda: receivers.count() >= plan.isolation_events * plan.endpoints, 120, "the good ones have all")

@@ -22,7 +22,7 @@ _EXIT_FAILURE = 1
 def run(settings: Settings, announce: Callable[[Callable[[], bool]], None]) -> None:
     """Run until SIGTERM or SIGINT; `announce` is given the readiness check once there is one."""
     with locked(settings.meter_data_dir):
-        compiled.keep_in(settings.meter_data_dir / "compiled")
+        compiled.keep_in(settings.meter_data_dir)
         _spare_the_collector()
         meter = Meter(settings, on_failure=_end_process)
         announce(lambda: meter.is_ready)

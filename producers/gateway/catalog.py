@@ -18,6 +18,11 @@ _KINDS = ("service/", "metric/", "charge/")
 Entry = Service | Metric | Charge
 
 
+def key_digest(api_key: str) -> str:
+    """Return what stands for a raw key in the catalog and in Odoo: its SHA-256, in hex."""
+    return hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()
+
+
 class KeyOwner(NamedTuple):
     """Whose a key is; `key_hash` is its SHA-256 in hex."""
 
@@ -68,7 +73,7 @@ class CatalogView:
 
         Every key on file is compared, each in constant time, so the answer takes equally long for any key.
         """
-        digest = hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()
+        digest = key_digest(api_key)
         encoded = digest.encode()
         found: str | None = None
         for known, service in self._current().keys:

@@ -1,14 +1,13 @@
 """Keys that Odoo has made and the catalog does not name yet: for the second or so that the feed takes."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
 
-from producers.gateway.catalog import KeyOwner
+from producers.gateway.catalog import KeyOwner, key_digest
 from producers.gateway.odoo import OdooCalls
 from schemas.errors import OdooRefused, OdooUnavailable
 
@@ -43,7 +42,7 @@ class NewKeys:
         """Return the active service that has this raw key, as far as Odoo could be asked."""
         if not api_key.startswith(_PREFIX):
             return None
-        digest = hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()
+        digest = key_digest(api_key)
         held, now_s = self._held.get(digest), self._now_s()
         if held is not None and now_s < held.until_s:
             return held.owner

@@ -73,7 +73,7 @@ async def _audit_while_wanted(image: Image, settings: Settings, parent: int) -> 
 def main() -> None:
     """Answer the images on standard input, one after the other, each with its length before it."""
     parent, settings = os.getppid(), load()
-    compiled.keep_in(settings.meter_data_dir / "compiled")
+    compiled.keep_in(settings.meter_data_dir)
     os.nice(round(_NICENESS_MAX * (1 - settings.meter_audit_share)))
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     while length := sys.stdin.buffer.read(LENGTH_BYTES):

@@ -85,6 +85,14 @@ class Closed:
         table = _table_for(self.size + more)
         return Closed(dict(self.bases), table, 0, set(self.carried), set(self.refused), self.is_torn, self.is_final)
 
+    def with_words(self, words: Words) -> "Closed":
+        """Return the same with more words, none of which is there yet."""
+        more = self.roomier(len(words))
+        for chunk in self.chunks():
+            more.enter(chunk)
+        more.enter(words)
+        return more
+
     def enter(self, words: Words) -> None:
         """Enter words that are not there yet; there must be room."""
         kernels.enter_words(self.table, words)

@@ -1,7 +1,7 @@
 """Dropping rows: aggregates keep what their rows came to, and one word of each dropped key's hash stays."""
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from schemas.money import DECIMAL_CONTEXT
 from streams.store import totals
 from streams.store.closed import Base
 from streams.store.columns import Column, Rows
-from streams.store.splits import Moves
+from streams.store.splits import Moves, parts
 
 if TYPE_CHECKING:
     from streams.store.partition_store import PartitionStore
@@ -55,7 +55,7 @@ def close(store: "PartitionStore", kinds: Mapping[int, Aggregation]) -> Iterator
             # Should distinct values count one day, the store has to be made anew.
             key = store.aggregates.keys[number]
             store.distinct.counted_by[key.service, key.metric] = None
-    splits.readd(store.aggregates, ())
+    splits.sum_beyond()
     store.rows, store.wide, store.closed, store.splits = rows, wide, closed, splits
 
 
@@ -75,16 +75,10 @@ def carry(store: "PartitionStore", former: "PartitionStore", kinds: Mapping[int,
         store.closed.carried.add(carried)
     # Keys that are rows again, or were dropped once more, are not missing.
     high = store.rows.used("high")
-    words = former.closed.without(high[former.closed.knows(high)])
+    dropped = former.closed.without(high[former.closed.knows(high)])
     on_top = former.rows.used("high")[np.isin(former.rows.used("aggregate"), list(kinds))]
-    on_top = on_top[~np.isin(on_top, high)]
-    for more in (words, on_top):
-        unknown = more[~store.closed.knows(more)]
-        closed = store.closed.roomier(len(unknown))
-        for chunk in store.closed.chunks():
-            closed.enter(chunk)
-        closed.enter(unknown)
-        store.closed = closed
+    words = np.unique(np.concatenate([dropped, on_top[~np.isin(on_top, high)]]))
+    store.closed = store.closed.with_words(words[~store.closed.knows(words)])
     store.closed.refused |= former.closed.refused
 
 
@@ -106,11 +100,9 @@ def _without(bases: dict[int, Base], rows: Mapping[int, Moves], store: "Partitio
             home, quantity = moves[0][0], store.wide[row] if row in store.wide else int(quantities[row])
             for number, amount, counters in ((home, quantity, 1), *((n, each, int(n != home)) for n, each in moves)):
                 if number in left:
-                    base = left[number]
+                    base, (fixed, wide) = left[number], parts(amount)
                     left[number] = base._replace(
-                        counters=base.counters - counters,
-                        fixed=base.fixed - (0 if isinstance(amount, Decimal) else amount),
-                        wide=base.wide - (amount if isinstance(amount, Decimal) else 0),
+                        counters=base.counters - counters, fixed=base.fixed - fixed, wide=base.wide - wide
                     )
     return left
 

@@ -31,13 +31,14 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(nogil=True, inline="always")(function)
 
 
-def keep_in(directory: Path) -> None:
-    """Keep in this directory what could not be kept where numba keeps it by itself; never fails.
+def keep_in(data_directory: Path) -> None:
+    """Keep below this directory what could not be kept where numba keeps it by itself; never fails.
 
     NUMBA_CACHE_DIR, numba's own variable, names another place for everything.
     """
     if not _not_kept:
         return
+    directory = data_directory / "compiled"
     numba.config.CACHE_DIR = str(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)

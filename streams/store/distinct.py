@@ -8,12 +8,11 @@ import xxhash
 
 from schemas.catalog import Aggregation, Metric
 from schemas.money import format_decimal
+from streams.store import treatments
 from streams.store.columns import Column
 from streams.store.counters import CounterArrays
 from streams.store.metrics_at import MetricsAt
 from streams.store.places import Catalog
-
-_MIXED = "\0"
 
 
 class Distinct:
@@ -50,9 +49,7 @@ class Distinct:
         for position, exact in counters.wide.items():
             distinct[position] = self._hash_of(format_decimal(exact))
         for name, metric in metrics.by_name.items():
-            counted = _counted(metric)
-            if self.counted_by.setdefault(name, counted) != counted:
-                self.counted_by[name] = _MIXED
+            treatments.note(self.counted_by, name, _counted(metric))
         if not any(map(_is_unique, metrics.by_name.values())):
             return distinct
         unique = np.array([_is_unique(metric) for metric in metrics.of_pair], np.bool_)

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from streams.domain.screening import forbids_negative
+from streams.store import treatments
 from streams.store.counters import CounterArrays
 from streams.store.places import Catalog
 
-_ALLOWED, _FORBIDDEN, _MIXED = "allowed", "forbidden", "mixed"
+_ALLOWED, _FORBIDDEN = "allowed", "forbidden"
 
 
 class Screened:
@@ -25,12 +26,12 @@ class Screened:
     def note_allowed(self, counters: CounterArrays) -> None:
         """Note the negative quantities among counters that are taken in."""
         for name in negative_names(counters):
-            self._note(name, _ALLOWED)
+            treatments.note(self.treated, name, _ALLOWED)
 
     def note_forbidden(self, names: Iterable[tuple[str, str]]) -> None:
         """Note (service, metric) of refused negative quantities."""
         for name in names:
-            self._note(name, _FORBIDDEN)
+            treatments.note(self.treated, name, _FORBIDDEN)
 
     def outdated(self, catalog: Catalog) -> set[tuple[str, str]]:
         """Return (service, metric) of what is treated otherwise now; nothing, while the catalog does not know it."""
@@ -40,10 +41,6 @@ class Screened:
             if catalog.metric(service, code) is not None
             and treated != (_FORBIDDEN if forbids_negative(catalog, service, code) else _ALLOWED)
         }
-
-    def _note(self, name: tuple[str, str], treated: str) -> None:
-        if self.treated.setdefault(name, treated) != treated:
-            self.treated[name] = _MIXED
 
 
 def negative_names(counters: CounterArrays) -> set[tuple[str, str]]:

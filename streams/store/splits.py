@@ -12,10 +12,11 @@ from decimal import Decimal, localcontext
 from schemas.catalog import Metric
 from schemas.money import DECIMAL_CONTEXT
 from streams.domain.splitting import divide, divided, splits
+from streams.store import treatments
 from streams.store.aggregates import Aggregates
 from streams.store.places import Catalog, Span
 
-_SPLIT, _WHOLE, _MIXED = "split", "whole", "mixed"
+_SPLIT, _WHOLE = "split", "whole"
 _ROW_BYTES = 300
 
 Moves = tuple[tuple[int, int | Decimal], ...]
@@ -35,6 +36,11 @@ def moves_of(span: Span, fixed: int, wide: Decimal | None) -> Moves:
     return tuple(zip(numbers, parts, strict=True))
 
 
+def parts(amount: int | Decimal) -> tuple[int, Decimal]:
+    """Return what of an amount counts at the fixed scale, and what counts beside it; one of them is zero."""
+    return (0, amount) if isinstance(amount, Decimal) else (amount, Decimal(0))
+
+
 @dataclass(slots=True)
 class Splits:
     """The rows that are split, and what that moves.
@@ -51,17 +57,13 @@ class Splits:
     def note(self, metrics: Mapping[tuple[str, str], Metric | None]) -> None:
         """Note how counters of these metrics are treated that are taken in now."""
         for name, metric in metrics.items():
-            treated = _SPLIT if splits(metric) else _WHOLE
-            if self.treated.setdefault(name, treated) != treated:
-                self.treated[name] = _MIXED
+            treatments.note(self.treated, name, _treatment(metric))
 
     def outdated(self, catalog: Catalog) -> set[tuple[str, str]]:
         """Return (service, metric) of what is treated otherwise now; nothing, while the catalog does not know it."""
         metrics = {name: catalog.metric(*name) for name in self.treated}
         return {
-            name
-            for name, metric in metrics.items()
-            if metric is not None and self.treated[name] != (_SPLIT if splits(metric) else _WHOLE)
+            name for name, metric in metrics.items() if metric is not None and self.treated[name] != _treatment(metric)
         }
 
     def put(self, row: int, moves: Moves, aggregates: Aggregates, offset: int) -> None:
@@ -93,14 +95,17 @@ class Splits:
 
     def readd(self, aggregates: Aggregates, numbers: Collection[int]) -> None:
         """Add to these aggregates, whose sums were computed anew from rows alone, what is moved to and from them."""
+        self.sum_beyond()
+        for moves in self.of_row.values():
+            for at, (number, amount) in enumerate(moves):
+                if number in numbers:
+                    aggregates.add(number, parts(amount)[0], min(at, 1))
+
+    def sum_beyond(self) -> None:
+        """Sum up anew what is moved and does not fit the fixed scale."""
         self.beyond = {}
-        with localcontext(DECIMAL_CONTEXT):
-            for moves in self.of_row.values():
-                for at, (number, amount) in enumerate(moves):
-                    if isinstance(amount, Decimal):
-                        self.beyond[number] = self.beyond.get(number, _ZERO) + amount
-                    if number in numbers:
-                        aggregates.add(number, 0 if isinstance(amount, Decimal) else amount, min(at, 1))
+        for moves in self.of_row.values():
+            self._move_beyond(moves, 1)
 
     def counted(self) -> Iterator[int]:
         """Yield the aggregates in which split rows count besides that of their start, once for each row."""
@@ -123,15 +128,19 @@ class Splits:
             self.of_row[row] = tuple(
                 (number, Decimal(amount) if isinstance(amount, str) else amount) for number, amount in moves
             )
-        self.readd(Aggregates(), ())
+        self.sum_beyond()
 
     def _count(self, moves: Moves, sign: int, aggregates: Aggregates) -> None:
+        self._move_beyond(moves, sign)
+        for at, (number, amount) in enumerate(moves):
+            aggregates.add(number, sign * parts(amount)[0], sign * min(at, 1))
+
+    def _move_beyond(self, moves: Moves, sign: int) -> None:
         with localcontext(DECIMAL_CONTEXT):
-            for at, (number, amount) in enumerate(moves):
-                fixed = 0 if isinstance(amount, Decimal) else amount
-                if isinstance(amount, Decimal):
-                    self.beyond[number] = self.beyond.get(number, _ZERO) + sign * amount
-                aggregates.add(number, sign * fixed, sign * min(at, 1))
+            for number, amount in moves:
+                if wide := parts(amount)[1]:
+                    self.beyond[number] = self.beyond.get(number, Decimal(0)) + sign * wide
 
 
-_ZERO = Decimal(0)
+def _treatment(metric: Metric | None) -> str:
+    return _SPLIT if splits(metric) else _WHOLE

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from schemas.errors import Reason
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView
 from streams.kafka_client import LogReader, TopicsReader
@@ -30,8 +31,8 @@ class PartitionState:
     waiting: aggregates that cannot be rated until the catalog knows more. catalog_offset: the catalog position that
     the marks are up to date with. is_outdated: the store must be made anew from the log before more is applied.
     positions: from where on derived topics may hold what the store does not know to be published; refusals of
-    records up to past_offset lie before that. late: refusals that are out only if the catalog said the same when
-    their record was taken in first, by source offset (`late_refusals`).
+    records up to past_offset lie before that. late: refusals that are out only if they were found when their record
+    was taken in first, by source offset (`late_refusals`).
 
     Whoever changes the store holds `applying`, whoever publishes or exchanges it `publishing`; in this order.
     """
@@ -44,7 +45,7 @@ class PartitionState:
     is_outdated: bool = False
     positions: Positions = field(default_factory=dict)
     past_offset: int = -1
-    late: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    late: dict[int, tuple[tuple[int, Reason], ...]] = field(default_factory=dict)
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -19,6 +19,7 @@ import structlog
 import xxhash
 from numpy.typing import NDArray
 
+from schemas.errors import Reason
 from streams.failpoints import failpoint
 from streams.store import closed, published, splits
 from streams.store.aggregates import AggregateKey, Aggregates
@@ -27,7 +28,7 @@ from streams.store.columns import COLUMN_TYPES, Column, Rows
 from streams.store.partition_store import PartitionStore
 from streams.store.places import Catalog
 
-FORMAT = 7
+FORMAT = 8
 KEPT = 2
 _MAGIC = b"FUSIONSN"
 _SUFFIX = ".snapshot"
@@ -49,7 +50,7 @@ class Context:
     epoch: of the usage topic; catalog_offset: the catalog position that the marks are up to date with;
     settled: the source offset up to which refused and stray input is out; unpublished: what is not. positions
     (topic, partition, offset): from where on derived topics may hold what the store does not know to be published;
-    late: refusals that may be out already, as positions in the batch at a source offset.
+    late: refusals that may be out already, as positions in the batch at a source offset, with their reasons.
     """
 
     epoch: int
@@ -57,7 +58,7 @@ class Context:
     settled: int = 0
     unpublished: tuple[Unpublished, ...] = ()
     positions: tuple[tuple[str, int, int], ...] = ()
-    late: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    late: tuple[tuple[int, tuple[tuple[int, Reason], ...]], ...] = ()
 
 
 class SnapshotUnusable(Exception):

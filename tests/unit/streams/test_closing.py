@@ -300,6 +300,26 @@ async def test_what_the_log_has_lost_is_refused_once(desk: Desk) -> None:
     await still_so(desk, wanted, [(5, 0)])
 
 
+async def test_a_counted_change_that_no_replay_can_count_again_is_refused_once(desk: Desk) -> None:
+    """Counted and published; then a crash before any snapshot, and the log loses what counting it took."""
+    await filled(desk)
+    await desk.worker.snapshot()
+    bad = january("", 1)
+    await desk.worker.apply(desk.log.append(desk.batch_of(bad, january("b", 21), january("c", 301))))
+    await desk.quiet()
+    assert totals(desk) == CLOSED | {f"{CODE} 2020-01": "323"}
+    assert desk.refused() == [(5, 0)]
+    desk.log.cut(3)
+    for _ in range(2):
+        await desk.restart()
+        await desk.feed()
+        await desk.quiet()
+        assert totals(desk) == CLOSED
+        assert desk.refused() == [(5, 0), (5, 1), (5, 2)]
+    last = json.loads(desk.publisher.topics.records["t.rejected.v1"][-1].value)
+    assert (last["reason"], [each["index"] for each in last["refusals"]]) == ("period_closed", [1, 2])
+
+
 async def still_so(desk: Desk, wanted: dict[str, str], refused: list[tuple[int, int]]) -> None:
     """Whatever happens to the process, and whatever else is made anew."""
     await desk.worker.snapshot()

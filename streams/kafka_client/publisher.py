@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -20,6 +21,8 @@ _TRANSACTION_TIMEOUT_MS = 30_000
 _START_WITHIN_S = 20.0
 _PUBLISH_WITHIN_S = 30.0
 _STOP_WITHIN_S = 3.0
+# Seven days after its last commit a broker forgets an offset, with its default offsets.retention.minutes.
+_CLAIM_AGAIN_AFTER_S = 86_400.0
 # A flush's records of one partition in one request, as far as the broker's default limit on batches allows: with the
 # client's own 16 KiB a flush is several requests, each of which waits for the one before.
 _BATCH_BYTES_MAX = 512 << 10
@@ -54,6 +57,7 @@ class FencedPublisher:
             "linger_ms": 0,
         }
         self._owner = ""
+        self._claimed_s = 0.0
         self._producer: AIOKafkaProducer | None = None
 
     async def claim(self, settled: int) -> int:
@@ -72,6 +76,14 @@ class FencedPublisher:
         await self.publish((), settled)
         failpoint("claim.made")
         return settled
+
+    async def keep_claim(self, settled: int) -> None:
+        """Write the claim again if it is a day old: offsets that nobody commits are forgotten by the broker.
+
+        Raises what `publish` raises.
+        """
+        if time.monotonic() - self._claimed_s > _CLAIM_AGAIN_AFTER_S:
+            await self.publish((), settled)
 
     async def reconnect(self) -> int:
         """Connect again if a failure made that necessary, and return the offset up to which input is settled by now.
@@ -136,6 +148,7 @@ class FencedPublisher:
         )
         failpoint("transaction.noted")
         await producer.commit_transaction()
+        self._claimed_s = time.monotonic()
         failpoint("transaction.committed")
         positions: Positions = {}
         for each in acknowledged:

@@ -42,6 +42,7 @@ class Flusher:
         """
         async with self.state.publishing:
             self.state.outbox.settle(await self.publisher.reconnect())
+            await self.publisher.keep_claim(self.state.outbox.settled)
             await self.publications.learn()
             marked = self.state.store.aggregates.marked() if self.publications.settle() else []
             for start in range(0, len(marked), _AGGREGATES_PER_TRANSACTION) or (0,):

@@ -10,7 +10,11 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 
+from deploy.bench.common import kafka_io
 from deploy.local import kafka_client
+from schemas.errors import OwnershipLost
+from schemas.settings import load
+from streams.kafka_client import FencedPublisher, publisher
 from tests.faults.meter_lab import MeterLab, running
 from tests.faults.reference_model import SERVICE, catalog
 from tests.stack.waiting import wait_until
@@ -301,3 +305,24 @@ def test_a_clean_stop_saves_everything(lab: MeterLab) -> None:
         assert worker.stop() == 0
     assert len(lab.read("totals.v1")) == published + 1
     assert Decimal(total(lab)["quantity"]) == 5
+
+
+@pytest.mark.usefixtures("lab")
+async def test_a_partition_that_is_idle_for_days_keeps_its_claim(
+    kafka_bootstrap: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker forgets what nobody commits for a week; a claim that it has forgotten looks like another owner's."""
+    settings = load({}, kafka_bootstrap=kafka_bootstrap, topic_prefix=topic_prefix)
+    owner = FencedPublisher(settings, 0)
+    try:
+        assert await owner.claim(3) == 3
+        kafka_io.delete_groups(kafka_bootstrap, f"{topic_prefix}meter-outbox")
+        await owner.keep_claim(7)
+        with pytest.raises(OwnershipLost):
+            await owner._check_owner()
+        assert await owner.claim(3) == 3
+        monkeypatch.setattr(publisher, "_CLAIM_AGAIN_AFTER_S", 0.0)
+        await owner.keep_claim(7)
+        assert await owner._check_owner() == 7
+    finally:
+        await owner.close()

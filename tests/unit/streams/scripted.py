@@ -113,6 +113,9 @@ class ScriptedPublisher:
             raise BrokerUnavailable("no reply", 0)
         return positions
 
+    async def keep_claim(self, settled: int) -> None:
+        """It is young."""
+
     async def reconnect(self) -> int:
         """What the last publication has settled."""
         return self.recorded

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +18,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST, draw_free_port
+from tests.hostile.background import serving
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
 DELAY_S = 0.2
@@ -159,12 +160,5 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 def proxy_to(target_port: int, port: int = 0) -> Iterator[Proxy]:
     """A proxy in front of a loopback port until the block ends. `port`: where to listen; 0: a free one."""
     proxy = Proxy(target_port, port or draw_free_port())
-    ready, ended = threading.Event(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(proxy.serve(ready, ended)), name="proxy")
-    thread.start()
-    try:
-        assert ready.wait(30), "the proxy did not start"
+    with serving(proxy.serve):
         yield proxy
-    finally:
-        ended.set()
-        thread.join(30)

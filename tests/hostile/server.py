@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.hostile.background import serving
 from tests.hostile.behaviours import ANSWERED, NO_ANSWER, OK, Behaviour, Reader, Writer
 
 if TYPE_CHECKING:
     import ssl
+    import threading
     from collections.abc import Iterator
 
 HOST = "127.0.0.1"
@@ -67,18 +69,8 @@ class Hostile:
 def hostile(tls: ssl.SSLContext | None = None, *, shakes_hands: bool = True) -> Iterator[Hostile]:
     """Serve on a free port until the block ends. `shakes_hands`: else it accepts and never says a word."""
     server = Hostile(is_tls=tls is not None or not shakes_hands)
-    ready, ended = threading.Event(), threading.Event()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(server, tls if shakes_hands else None, shakes_hands, ready, ended)),
-        name="hostile",
-    )
-    thread.start()
-    try:
-        assert ready.wait(30), "the hostile server did not start"
+    with serving(partial(_serve, server, tls if shakes_hands else None, shakes_hands)):
         yield server
-    finally:
-        ended.set()
-        thread.join(30)
 
 
 async def _serve(

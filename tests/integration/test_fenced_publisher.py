@@ -11,11 +11,7 @@ from schemas.settings import Settings, load
 from tests.stack.kafka import Broker
 from tests.stack.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.kafka,
-    # kafka-python leaves the sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.kafka
 
 TOPIC = "fenced"
 LIMITS = ProducerLimits(ack_timeout_s=3.0)

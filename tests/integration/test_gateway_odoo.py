@@ -7,13 +7,11 @@ import httpx
 import pytest
 
 from deploy.adapters.odoo import OdooRpcTransport
-from producers.gateway import create_app
 from producers.gateway.catalog import CatalogView
-from producers.gateway.odoo import OdooCalls
-from producers.testing import FakeProducer
 from schemas.odoo_rpc import OdooBilling
 from schemas.settings import Settings, load
 from sinks.odoo.reading import rated
+from tests.integration.gateway_harness import client_of_gateway
 from tests.integration.odoo_harness import OdooBooks, make_books, save_payment_method
 from tests.stack.odoo import OdooServer
 
@@ -37,16 +35,8 @@ async def app(settings: Settings, odoo: OdooServer, books: OdooBooks) -> AsyncIt
     """Return a client whose key Odoo made a moment ago; the gateway's catalog is empty."""
     [service] = odoo.call("fusion.billing.service", "search", [["code", "=", books.service]])
     key = odoo.call("fusion.billing.service", "action_generate_api_key", [service])
-    calls = OdooCalls(lambda: OdooRpcTransport(settings))
-    made = create_app(settings, FakeProducer(), CatalogView(), calls)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=made),
-        base_url="http://gateway/api/billing/v1",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as client:
+    async with client_of_gateway(settings, CatalogView(), key) as client:
         yield client
-    made.state.ports.intake.close()
-    calls.close()
 
 
 def invoice_usage(settings: Settings, books: OdooBooks, amount: str, version: int) -> int:

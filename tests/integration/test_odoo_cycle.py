@@ -9,17 +9,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from deploy.adapters.odoo import OdooRpcTransport
-from producers.gateway import create_app
 from producers.gateway.catalog import CatalogView
-from producers.gateway.odoo import OdooCalls
-from producers.testing import FakeProducer
 from schemas.catalog import Service, catalog_key
 from schemas.derived import Line, LineStatus
 from sinks.odoo import role
+from tests.integration.gateway_harness import client_of_gateway
 from tests.integration.odoo_harness import OdooBooks, make_books
 from tests.integration.sinks_harness import Pipeline, make_pipeline, running
 from tests.stack.waiting import wait_until
@@ -27,6 +24,8 @@ from tests.stack.waiting import wait_until
 if TYPE_CHECKING:
     import threading
     from collections.abc import AsyncIterator, Iterator
+
+    import httpx
 
     from sinks.health import Health
     from tests.stack.kafka import TopicMaker
@@ -111,17 +110,8 @@ async def app(cycle: Cycle) -> AsyncIterator[httpx.AsyncClient]:
     catalog = CatalogView()
     service = Service(id=1, code=cycle.books.service, name="Maps", api_key_hashes=(hashed(KEY),))
     catalog.apply(catalog_key(service), service.model_dump_json().encode())
-    settings = cycle.pipeline.settings
-    calls = OdooCalls(lambda: OdooRpcTransport(settings))
-    made = create_app(settings, FakeProducer(), catalog, calls)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=made),
-        base_url="http://gateway/api/billing/v1",
-        headers={"Authorization": f"Bearer {KEY}"},
-    ) as client:
+    async with client_of_gateway(cycle.pipeline.settings, catalog, KEY) as client:
         yield client
-    made.state.ports.intake.close()
-    calls.close()
 
 
 def hashed(key: str) -> str:

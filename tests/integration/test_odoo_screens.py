@@ -111,10 +111,15 @@ def test_an_invoice_leads_to_the_usage_behind_it(page: Page, odoo: OdooServer, s
     settled(page)
 
 
-def test_an_order_leads_to_its_usage(page: Page, odoo: OdooServer, shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("action", "name"), [("sale.action_orders", "order"), ("base.action_partner_form", "customer")]
+)
+def test_an_order_and_a_customer_lead_to_their_usage(
+    page: Page, odoo: OdooServer, shop: Shop, action: str, name: str
+) -> None:
     """By a button that counts it."""
     button = "button[name=action_x_fc_open_usage]"
-    page.open(f"{odoo.url}/odoo/action-sale.action_orders/{shop.order}", shows(button, "Usage"), WITHIN_S)
+    page.open(f"{odoo.url}/odoo/action-{action}/{getattr(shop, name)}", shows(button, "Usage"), WITHIN_S)
     click(page, button)
     page.wait_for(rows(6), WITHIN_S)
     settled(page)

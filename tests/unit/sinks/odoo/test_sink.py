@@ -14,18 +14,6 @@ from tests.unit.sinks.fakes import FakeOdoo, FakePublisher, overage, record
 
 
 @pytest.fixture
-def odoo() -> FakeOdoo:
-    """Return an empty Odoo."""
-    return FakeOdoo()
-
-
-@pytest.fixture
-def publisher() -> FakePublisher:
-    """Return an empty publisher."""
-    return FakePublisher()
-
-
-@pytest.fixture
 def settings() -> Settings:
     """Return settings with small calls."""
     return load({}, odoo_rows_per_call=4)

@@ -21,18 +21,6 @@ NEWER = overage(amount="5", version=(1, 10, 0))
 
 
 @pytest.fixture
-def odoo() -> FakeOdoo:
-    """Return an empty Odoo."""
-    return FakeOdoo()
-
-
-@pytest.fixture
-def publisher() -> FakePublisher:
-    """Return an empty publisher."""
-    return FakePublisher()
-
-
-@pytest.fixture
 def sink(odoo: FakeOdoo, publisher: FakePublisher) -> OdooSink:
     """Return a sink over both, which has written one row."""
     sink = OdooSink(load({}), OdooBilling(odoo), cast("Publisher", publisher))

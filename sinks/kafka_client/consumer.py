@@ -79,7 +79,9 @@ class GroupConsumer:
     def poll(self, timeout_s: float) -> list[Record]:
         """Records of the partitions assigned now, oldest first within each; also keeps the membership alive."""
         with broker_errors():
-            return records_of(self._consumer.poll(timeout_ms=int(timeout_s * 1000)))
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+        self._finish_joining()
+        return records_of(polled)
 
     def take_revoked(self) -> frozenset[int]:
         """Partitions that were taken away since the last call, even if they came back meanwhile."""
@@ -127,6 +129,17 @@ class GroupConsumer:
             raise OwnershipLost(f"commit on {self._topic}: {error}") from error
         except KafkaError as error:
             raise BrokerUnavailable(f"commit on {self._topic}: {error}") from error
+
+    def _finish_joining(self) -> None:
+        """Let the library finish joining where it has forgotten that it has begun to.
+
+        A leader joins anew when the topic's metadata have changed, and has no reason to any more once it has assigned
+        partitions by the new ones. If a poll ends just then, the next one does not ask for the answer (kafka-python
+        3.0.12): no heartbeats, put out of the group, and polls that spin.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 -- it has no public way
+        if coordinator.rebalance_in_progress() and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""

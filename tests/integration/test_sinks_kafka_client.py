@@ -38,6 +38,26 @@ def test_a_member_on_a_fresh_topic_gets_its_partitions(
             consumer.close()
 
 
+def test_a_leader_that_joins_anew_between_two_polls_is_a_member(
+    kafka_bootstrap: str, topic_prefix: str, topics: TopicMaker
+) -> None:
+    """As after a change of the topic's metadata; otherwise it sent no heartbeats and polled without a pause."""
+    topic = topics("fickle", PARTITIONS)
+    settings = load({"FUSION_KAFKA_BOOTSTRAP": kafka_bootstrap})
+    with closing(GroupConsumer(settings, topic, f"{topic_prefix}group", 10)) as consumer:
+        coordinator, known = consumer._consumer._coordinator, {topic: set(range(PARTITIONS))}
+
+        def is_member() -> bool:
+            consumer.poll(0.05)
+            return bool(coordinator.stable()) and coordinator._assignment_snapshot == known
+
+        wait_until(is_member, 60, "it has joined, knowing the partitions")
+        coordinator._assignment_snapshot = {topic: {"one partition": 1}}
+        consumer.poll(0)
+        wait_until(lambda: coordinator._join_task.is_done, 60, "the answer is here, and nobody waits for it")
+        wait_until(is_member, 60, "it is a member again")
+
+
 def test_a_topic_that_does_not_exist_is_a_neighbour_that_is_away(kafka_bootstrap: str, topic_prefix: str) -> None:
     """Roles may start before the topics; they create none by accident."""
     settings = load({"FUSION_KAFKA_BOOTSTRAP": kafka_bootstrap})

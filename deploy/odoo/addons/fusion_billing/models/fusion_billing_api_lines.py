@@ -43,8 +43,10 @@ class FusionBillingApi(models.AbstractModel):
     def fc_upsert_lines(self, rows):
         """Bring each charge's order line to the row's amount; results in the order of `rows`, at most 500."""
         api_su = self._fc_enter(rows).with_context(sale_no_log_for_new_lines=True, active_test=False)
+        # Odoo looks up each amount's currency in this environment: held, it is not made anew for each of them.
+        held = api_su.with_context(prefetch_fields=False)
         try:
-            return api_su._fc_upsert_lines(rows)
+            return held.with_env(api_su.env)._fc_upsert_lines(rows)
         except psycopg2.errors.UniqueViolation as error:
             # Another call wrote the same key meanwhile: the server runs this one again on a fresh snapshot.
             raise ConcurrencyError(str(error)) from error

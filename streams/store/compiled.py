@@ -6,6 +6,7 @@ from typing import Any
 
 import numba
 import structlog
+from numba.core.caching import FunctionCache
 
 log = structlog.get_logger()
 
@@ -13,17 +14,28 @@ log = structlog.get_logger()
 _not_kept: list[Any] = []
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]  # the library is untyped
+    """numba's own, on a disk that may be full: then the next start takes longer."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled, if there is room."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            log.warning("kernels.not_kept", directory=self.cache_path, error=str(error))
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """Have a function compiled at its first call, to run without the interpreter's lock; kept on disk where possible.
 
     numba refuses to take a function that it cannot keep, as in an image that belongs to another user.
     """
+    dispatcher = numba.njit(nogil=True)(function)
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        dispatcher._cache = _Cache(function)  # noqa: SLF001 -- it has no public way
     except RuntimeError:
-        dispatcher = numba.njit(nogil=True)(function)
         _not_kept.append(dispatcher)
-        return dispatcher
+    return dispatcher
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -43,7 +55,7 @@ def keep_in(data_directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         while _not_kept:
-            _not_kept[-1].enable_caching()
+            _not_kept[-1]._cache = _Cache(_not_kept[-1].py_func)  # noqa: SLF001 -- as above
             _not_kept.pop()
     except (OSError, RuntimeError) as error:
         log.warning("kernels.not_kept", directory=str(directory), error=str(error), remedy="set NUMBA_CACHE_DIR")

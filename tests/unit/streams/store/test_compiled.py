@@ -1,6 +1,7 @@
 """An installation that nobody may write to: the loops work, and are kept where there is room."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +16,17 @@ def doubled(number):
     return 2 * number
 """
 _PROGRAM = """
-import sys
+import resource, sys
 from pathlib import Path
 from streams.store import compiled
 import loop
 compiled.keep_in(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 print(loop.doubled(21))
 """
 
 
-def run(folder: Path, kept: Path) -> str:
+def run(folder: Path, kept: Path, file_bytes_max: int = resource.RLIM_INFINITY) -> str:
     """The output of a program whose loop lies where nothing can be written, the user's cache neither."""
     (folder / "loop.py").write_text(_LOOP)
     # No directories, so nothing can be made in them, not even by root.
@@ -36,7 +38,11 @@ def run(folder: Path, kept: Path) -> str:
         "HOME": str(folder / "cache"),
     }
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(kept)], env=variables, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _PROGRAM, str(kept), str(file_bytes_max)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -54,5 +60,12 @@ def test_without_any_place_it_is_compiled_at_each_start(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.touch()
     output = run(tmp_path, kept)
+    assert output.endswith("42\n")
+    assert "kernels.not_kept" in output
+
+
+def test_a_full_disk_costs_the_next_start_its_time(tmp_path: Path) -> None:
+    """The system refuses to let a file grow beyond some bytes; the loop works all the same."""
+    output = run(tmp_path, tmp_path / "kept", file_bytes_max=16)
     assert output.endswith("42\n")
     assert "kernels.not_kept" in output

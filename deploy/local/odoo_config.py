@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from deploy.local.layout import Layout
     from deploy.local.odoo_code import OdooCode
+    from deploy.local.postgres import Postgres
     from deploy.local.postgres_client import Login
 
 _MAX_CONNECTIONS = 32  # per server; the cluster allows 200
@@ -38,7 +39,12 @@ class Installation:
 
     layout: Layout
     code: OdooCode
-    login: Login
+    postgres: Postgres
+
+    @property
+    def login(self) -> Login:
+        """Odoo's way to its databases; asked for anew, as the server moves when its port is taken."""
+        return self.postgres.odoo
 
     @property
     def data(self) -> Path:

@@ -71,7 +71,7 @@ class Stack:
         secrets = secrets_file.load_or_create(layout.run / "secrets.json")
         postgres = Postgres(layout, settings, secrets, ports, processes, progress)
         code = OdooCode(layout, progress)
-        templates = Templates(Installation(layout, code, postgres.odoo), progress)
+        templates = Templates(Installation(layout, code, postgres), progress)
         return cls(
             layout=layout,
             processes=processes,

@@ -20,14 +20,14 @@ from deploy.local.layout import Layout
 from deploy.local.ports import HOST, Ports, accepts, draw_free_port
 from deploy.local.postgres_client import Login
 from deploy.local.processes import Launch, Processes
-from deploy.local.settings import REPOSITORY
+from deploy.local.settings import REPOSITORY, LocalSettings
+from deploy.local.stack import Stack
 from tests.stack.waiting import DeadlinePassedError, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from deploy.local.stack import Stack
     from tests.stack.kafka import Broker, TopicMaker
     from tests.stack.odoo import OdooServer
 
@@ -121,6 +121,15 @@ class TestPorts:
         ports = Ports(tmp_path / "ports.json")
         with _listening_on(ports.of("gateway")) as taken:
             assert ports.before_start("gateway") != taken.getsockname()[1]
+
+    def test_odoo_follows_a_database_server_that_moves(self, tmp_path: Path) -> None:
+        """It moves when it is started, after all parts of the stack were made."""
+        stack = Stack.of(LocalSettings(dir=tmp_path))
+        former = stack.templates.odoo.login.port
+        with _listening_on(former):
+            moved = stack.ports.before_start("postgres")
+        assert moved != former
+        assert stack.templates.odoo.login.port == moved
 
     def test_a_port_set_by_hand_is_never_replaced(self, tmp_path: Path) -> None:
         """Whoever names a port hears that it is taken."""

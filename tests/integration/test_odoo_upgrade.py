@@ -44,6 +44,7 @@ billing.fc_create_subscriptions(
     rows=[{"service": "maps", "external_customer_id": "c1", "plan_id": plan.id, "plan_code": "maps",
            "external_id": "sub-1", "start_date": "2026-11-01", "lines": []}]
 )
+env["res.partner"].search([("email", "=", "a@x.example")]).tz = "America/Toronto"
 billing.fc_upsert_deliveries(
     rows=[{"service": "maps", "event_id": "e1", "event_type": "invoice.paid", "payload": "{}", "state": "dead",
            "attempts": 8}]
@@ -58,6 +59,7 @@ service = env["fusion.billing.service"].search([("code", "=", "maps")])
 [same] = billing.fc_upsert_lines(rows=[{**ROW, "version": [0, 2, 0]}])
 [more] = billing.fc_upsert_lines(rows=[{**MORE, "version": [0, 3, 0]}])
 order = env["sale.order"].search([("x_fc_external_id", "=", "sub-1")])
+order.partner_id.tz = "Asia/Tokyo"
 invoice = order._create_invoices()
 invoice.action_post()
 answer = {
@@ -65,6 +67,7 @@ answer = {
     "events": billing.fc_outbox_read(), "deliveries": env["fusion.billing.webhook"].search_read([], ["endpoint"]),
     "service": service.id, "invoice": invoice.id, "order": order.id,
     "key_hashes": service._fc_key_hashes(), "secrets": service._fc_secrets(),
+    "time_zone": order._fc_time_zone(),
 }
 """
 
@@ -196,6 +199,7 @@ def test_what_was_billed_and_set_up_before_an_upgrade_holds_after_it(history: Hi
     assert facts["total"] == pytest.approx(146.90)
     assert facts["key_hashes"] == [history.before["key_hash"]]
     assert facts["secrets"] == [history.before["secret"]]
+    assert facts["time_zone"] == "America/Toronto", "that of the time before"
     assert webhook["endpoint"] == facts["service"]
     assert {event["type"] for event in facts["events"]} >= {"subscription.started"}
 

@@ -1,7 +1,7 @@
 {
     "name": "Fusion Billing",
     "summary": "Usage billing: metered charges, overage lines on subscriptions, lifecycle events for the apps",
-    "version": "19.0.3.1.0",
+    "version": "19.0.3.2.0",
     "category": "Sales/Subscriptions",
     "author": "Fusion Billing",
     "website": "https://github.com/fusion-billing/fusion-billing",

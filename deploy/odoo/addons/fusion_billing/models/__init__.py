@@ -17,6 +17,7 @@ from . import fusion_billing_event
 from . import sale_order
 from . import sale_order_line
 from . import sale_order_successor
+from . import sale_order_time_zone
 from . import account_move
 from . import account_move_line
 from . import res_partner

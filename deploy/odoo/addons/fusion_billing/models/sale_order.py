@@ -41,6 +41,7 @@ class SaleOrder(models.Model):
         self._fc_inherit_subscription()
         for order in self.filtered(lambda order: order.x_fc_service_id and order.plan_id):
             order._fc_ensure_external_id()
+            order._fc_fix_time_zone()
             if not order.order_line.filtered("recurring_invoice"):
                 order._fc_add_recurring_line()
         return super().action_confirm()
@@ -115,6 +116,7 @@ class SaleOrder(models.Model):
             if now in ("active", "paused"):
                 # An order may be given to a service after it was confirmed.
                 order._fc_ensure_external_id()
+                order._fc_fix_time_zone()
                 order._fc_admit_usage()
             event = order._fc_event_of(before, now)
             if event:
@@ -147,11 +149,6 @@ class SaleOrder(models.Model):
             "start_date": self.start_date and self.start_date.isoformat() or None,
             "end_date": self.end_date and self.end_date.isoformat() or None,
         }
-
-    def _fc_time_zone(self):
-        """Return the zone whose midnights bound the subscription's periods."""
-        self.ensure_one()
-        return self.partner_id.tz or self.company_id.partner_id.tz or "UTC"
 
     def _fc_anchor(self):
         """Return the day from which the billing periods count.

@@ -99,7 +99,7 @@ class SaleOrder(models.Model):
         return final
 
     def _fc_inherit_subscription(self):
-        """Make a renewal the subscription that the app knows: service, plan code and external id come from its parent.
+        """Make a renewal the subscription that the app knows: what identifies it and its zone come from its parent.
 
         So later counters, which bear the same external id, are rated and billed on the order in progress.
         """
@@ -114,6 +114,7 @@ class SaleOrder(models.Model):
                     "x_fc_service_id": parent.x_fc_service_id.id,
                     "x_fc_plan_code": order.x_fc_plan_code or parent.x_fc_plan_code,
                     "x_fc_external_id": external_id,
+                    "x_fc_time_zone": parent._fc_time_zone(),
                 }
             )
 

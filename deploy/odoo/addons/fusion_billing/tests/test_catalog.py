@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from psycopg2 import IntegrityError
 
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -132,7 +132,22 @@ class TestCatalog(FusionBillingCase):
         _page, records = self._catalog()
         self.assertEqual(records[f"subscription/{self.order.id}"]["state"], "6_churn")
 
-    def test_time_zone_is_the_partner_s(self):
-        self.order.partner_id.tz = "America/Toronto"
+    def test_time_zone_is_the_customer_s_of_the_beginning(self):
+        customer = self.order.partner_id
+        customer.tz = "America/Toronto"
+        later = self._subscribe("sub/2")
+        # As the first login to the portal does.
+        customer.tz = "Asia/Tokyo"
         _page, records = self._catalog()
-        self.assertEqual(records[f"subscription/{self.order.id}"]["time_zone"], "America/Toronto")
+        self.assertEqual(records[f"subscription/{later.id}"]["time_zone"], "America/Toronto")
+        self.assertEqual(records[f"subscription/{self.order.id}"]["time_zone"], self.order.x_fc_time_zone)
+        self.assertNotEqual(self.order.x_fc_time_zone, "Asia/Tokyo")
+
+    def test_time_zone_is_fixed_once_usage_was_invoiced(self):
+        self.order.x_fc_time_zone = "America/Halifax"
+        self.upsert_one("100.00")
+        self.order.x_fc_time_zone = "America/Toronto"
+        self.freeze()
+        self.order.x_fc_time_zone = "America/Toronto"
+        with self.assertRaisesRegex(UserError, "America/Toronto"):
+            self.order.x_fc_time_zone = "Asia/Tokyo"

@@ -119,8 +119,10 @@ class TestPolicy(FusionBillingCase):
     # Renewed
 
     def test_renewal_is_the_subscription_that_the_app_knows(self):
+        self.order.x_fc_time_zone = "America/Halifax"
         renewal = self._renew()
         self.assertEqual((renewal.x_fc_external_id, renewal.x_fc_service_id), ("sub/1", self.service))
+        self.assertEqual(renewal._fc_time_zone(), "America/Halifax")
         self.assertFalse(self.order.x_fc_external_id)
         self.assertEqual(renewal._fc_anchor(), fields.Date.to_date("2026-11-01"))
         records = {record["key"]: record["value"] for record in self.api.fc_catalog()["records"]}

@@ -91,6 +91,11 @@ class _Header(msgspec.Struct):
     columns: list[tuple[str, _Length]]
 
 
+# Made here, before there are threads: partitions are read side by side, and msgspec crashes the process when two
+# threads at once ask it for the first time to decode the same types.
+_VERSION_DECODER, _HEADER_DECODER = msgspec.json.Decoder(_Version), msgspec.json.Decoder(_Header)
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """A consistent copy of a store, taken in one step, that a thread can write while the store goes on."""
@@ -209,9 +214,9 @@ def _header(file: BinaryIO, checksum: xxhash.xxh3_128, size_bytes: int) -> _Head
         raise SnapshotUnusable("is no snapshot, or was cut off")
     text = file.read(length)
     try:
-        version, header = msgspec.json.decode(text, type=_Version), None
+        version, header = _VERSION_DECODER.decode(text), None
         if version.format == FORMAT:
-            header = msgspec.json.decode(text, type=_Header)
+            header = _HEADER_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotUnusable(f"has no header that can be read ({error})") from error
     if header is None:

@@ -1,5 +1,7 @@
 """Snapshots: the newest good one is loaded, a bad one never."""
 
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,12 +9,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.local.settings import REPOSITORY
 from streams.domain.catalog import CatalogView
 from streams.store import snapshots
 from streams.store.partition_store import PartitionStore
 from streams.store.published import Published
 from streams.store.snapshots import Context
 from tests.unit.streams.catalogs import CODE, charge, columns, metric, plan, subscription, tiers, view
+
+# A module of its own each time, so that each time the types are new.
+_SIDE_BY_SIDE = """
+import importlib.util, sys, threading
+from pathlib import Path
+from streams.domain.catalog import CatalogView
+from streams.store import closed, published, snapshots
+
+def fresh(module):
+    spec = importlib.util.spec_from_file_location(module.__name__, module.__file__)
+    sys.modules[module.__name__] = again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    setattr(sys.modules["streams.store"], module.__name__.rpartition(".")[2], again)
+    return again
+
+sys.setswitchinterval(1e-6)
+for _ in range(20):
+    fresh(published), fresh(closed)
+    module, begin, found = fresh(snapshots), threading.Barrier(4), []
+    def load():
+        begin.wait()
+        found.append(module.load_newest(Path(sys.argv[1]), int(sys.argv[2]), CatalogView()))
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all(found), found
+"""
 
 EPOCH = 2
 CATALOG = view(plan(), subscription(), metric())
@@ -55,6 +87,14 @@ def test_what_was_not_published_yet_comes_back(tmp_path: Path) -> None:
     assert (store.published, store.distinct.counted_by) == (original.published, original.distinct.counted_by)
     assert store.first_offset == 2
     assert store.totals([0]) == filled(3).totals([0])
+
+
+def test_partitions_are_read_side_by_side(tmp_path: Path) -> None:
+    """At the first look, too, when the library has not seen the types yet: in a process that may crash."""
+    save(tmp_path, 3)
+    command = [sys.executable, "-c", _SIDE_BY_SIDE, str(tmp_path), str(EPOCH)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, (ended.returncode, ended.stderr)
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:

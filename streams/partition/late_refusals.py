@@ -20,13 +20,11 @@ from streams.intake.one_record import take_in, without_late
 from streams.partition import envelopes
 from streams.partition.state import Neighbours, PartitionState
 from streams.records import LogRecord, Outgoing
+from streams.store.snapshots import Late
 
 log = structlog.get_logger()
 
 _LATE = (Reason.NEGATIVE_QUANTITY, Reason.PERIOD_CLOSED)
-
-Late = tuple[tuple[int, Reason], ...]
-"""Refusals of one record, by their counters' positions in the batch."""
 
 
 class _Refusal(msgspec.Struct):

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from schemas.errors import Reason
 from schemas.settings import Settings
 from streams.domain.catalog import CatalogView
 from streams.kafka_client import LogReader, TopicsReader
 from streams.partition.outbox import Outbox
 from streams.records import Positions
 from streams.store.partition_store import PartitionStore
+from streams.store.snapshots import Late
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PartitionState:
     is_outdated: bool = False
     positions: Positions = field(default_factory=dict)
     past_offset: int = -1
-    late: dict[int, tuple[tuple[int, Reason], ...]] = field(default_factory=dict)
+    late: dict[int, Late] = field(default_factory=dict)
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -32,7 +32,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     """
     dispatcher = numba.njit(nogil=True)(function)
     try:
-        dispatcher._cache = _Cache(function)  # noqa: SLF001 -- it has no public way
+        _keep(dispatcher)
     except RuntimeError:
         _not_kept.append(dispatcher)
     return dispatcher
@@ -55,7 +55,11 @@ def keep_in(data_directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         while _not_kept:
-            _not_kept[-1]._cache = _Cache(_not_kept[-1].py_func)  # noqa: SLF001 -- as above
+            _keep(_not_kept[-1])
             _not_kept.pop()
     except (OSError, RuntimeError) as error:
         log.warning("kernels.not_kept", directory=str(directory), error=str(error), remedy="set NUMBA_CACHE_DIR")
+
+
+def _keep(dispatcher: Any) -> None:
+    dispatcher._cache = _Cache(dispatcher.py_func)  # noqa: SLF001 -- numba has no public way

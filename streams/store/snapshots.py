@@ -42,6 +42,9 @@ log = structlog.get_logger()
 Unpublished = tuple[int, str, bytes | None, bytes, int | None]
 """A record that must still go out, with the state it came from: source offset, topic, key, value, fixed partition."""
 
+Late = tuple[tuple[int, Reason], ...]
+"""Refusals of one record, by their counters' positions in the batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -50,7 +53,7 @@ class Context:
     epoch: of the usage topic; catalog_offset: the catalog position that the marks are up to date with;
     settled: the source offset up to which refused and stray input is out; unpublished: what is not. positions
     (topic, partition, offset): from where on derived topics may hold what the store does not know to be published;
-    late: refusals that may be out already, as positions in the batch at a source offset, with their reasons.
+    late: refusals that may be out already, by source offset.
     """
 
     epoch: int
@@ -58,7 +61,7 @@ class Context:
     settled: int = 0
     unpublished: tuple[Unpublished, ...] = ()
     positions: tuple[tuple[str, int, int], ...] = ()
-    late: tuple[tuple[int, tuple[tuple[int, Reason], ...]], ...] = ()
+    late: tuple[tuple[int, Late], ...] = ()
 
 
 class SnapshotUnusable(Exception):

@@ -2,9 +2,7 @@
 
 from typing import TypeVar
 
-MIXED = "\0"
-"""No treatment: some counters were treated one way, some another."""
-
+_MIXED = "\0"  # some counters were treated one way, some another; no treatment is called so
 
 _How = TypeVar("_How", str, str | None)
 
@@ -12,4 +10,4 @@ _How = TypeVar("_How", str, str | None)
 def note(treatments: dict[tuple[str, str], _How], name: tuple[str, str], how: _How) -> None:
     """Note how counters of a (service, metric) are treated now."""
     if treatments.setdefault(name, how) != how:
-        treatments[name] = MIXED
+        treatments[name] = _MIXED
